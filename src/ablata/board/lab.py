@@ -6,13 +6,12 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import case, func, select
 
 from ablata.records.ledger import Ledger
-from ablata.records.rows import GIVEN_CODE, EventRow, LookRow, RunRow
+from ablata.records.rows import GIVEN_CODE, RunRow
 from ablata.records.runs import RUN_COLUMNS
 from ablata.records.tables import Arm, Event, LookTable, Run, StudyRun, StudyTable
 from ablata.reports.collect_runs import plain_settings
@@ -162,27 +161,12 @@ class Lab:
             self._settings |= {row.recipe_hash: plain_settings(trees[row.id]) for row in new}
             return self._settings
 
-    def events(self, limit: int = 50) -> list[EventRow]:
-        """Return the newest events of the lab, newest first."""
-        columns = (Event.run_id, Event.time, Event.level, Event.kind, Event.text)
-        with self.ledger.database.read() as connection:
-            found = connection.execute(select(*columns).order_by(Event.id.desc()).limit(limit))
-            return [EventRow(*row) for row in found]
-
     def under_way(self) -> list[RunRow]:
         """Return the runs that are running or waiting: running first, then in the order in which they are taken."""
         order = (case((Run.state == "running", 0), else_=1), Run.priority.desc(), Run.number)
         query = select(*RUN_COLUMNS).where(Run.state.in_(("running", "waiting"))).order_by(*order)
         with self.ledger.database.read() as connection:
             return [RunRow(*row) for row in connection.execute(query)]
-
-    def looks(self, study: str) -> list[LookRow]:
-        """Return the looks at a study, in order."""
-        return self.ledger.studies.looks(study)
-
-    def folder(self, run: RunRow) -> Path:
-        """Return a run's folder; it need not exist."""
-        return self.ledger.runs.folder(run)
 
 
 def _last_looks(studies: Sequence[int]) -> Any:

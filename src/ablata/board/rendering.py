@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request
@@ -110,8 +109,3 @@ def page(
 def _with(request: Request, **changes: str) -> str:
     query = dict(request.query_params) | changes
     return f"{request.url.path}?{urlencode(query)}"
-
-
-def query_of(request: Request) -> Mapping[str, Any]:
-    """Return the query of a request, the last value of each key."""
-    return dict(request.query_params)

@@ -179,7 +179,7 @@ def arm_curves(
 
 def run_curves(ledger: Ledger, run: RunRow) -> tuple[CurveView, ...]:
     """Return the curves that a run logged, scores first, at most `MOST_COMPARED`."""
-    curves = [curve for curve in ledger.metrics.of_runs([run.id]) if not _is_class_score(curve)]
+    curves = [curve for curve in ledger.metrics.of_runs([run.id]) if not is_class_score(curve)]
     names = sorted({curve.name for curve in curves}, key=lambda name: (name.startswith("train/"), name))
     owners = {run.id: (run.id, run)}
     return tuple(
@@ -187,7 +187,7 @@ def run_curves(ledger: Ledger, run: RunRow) -> tuple[CurveView, ...]:
     )
 
 
-def _is_class_score(curve: Curve) -> bool:
+def is_class_score(curve: Curve) -> bool:
     """Tell whether a curve is one class's score, `val/plain/iou/car`: it has the last evaluation alone."""
     return curve.name.count("/") > 2 and len(curve.steps) == 1
 
@@ -266,7 +266,7 @@ def _figure(values: Mapping[str, Any], name: str) -> float | None:
 
 
 def _shared_curves(ledger: Ledger, first: RunRow, second: RunRow) -> tuple[CurveView, ...]:
-    curves = [curve for curve in ledger.metrics.of_runs([first.id, second.id]) if not _is_class_score(curve)]
+    curves = [curve for curve in ledger.metrics.of_runs([first.id, second.id]) if not is_class_score(curve)]
     owners = {run.id: (run.id, run) for run in (first, second)}
     logged = [{curve.name for curve in curves if curve.run == run.id} for run in (first, second)]
     names = sorted(logged[0] & logged[1])[:MOST_COMPARED]

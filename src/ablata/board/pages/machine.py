@@ -24,6 +24,7 @@ from ablata.reports.sections import Section, TableCell, TableSection
 
 router = APIRouter()
 _MOST_WAITING = 50
+_MOST_EVENTS = 50
 
 
 @router.get("/machine")
@@ -163,7 +164,7 @@ def _events(lab: Lab) -> TableSection:
             TableCell(text=event.run or "", link=address("runs", event.run) if event.run else "", class_="code"),
             TableCell(text=event.text, note=event.kind),
         )
-        for event in lab.events()
+        for event in reversed(lab.ledger.events.find(limit=_MOST_EVENTS))
     )
     columns = ("When", "Level", "Run", "What")
     return TableSection(

@@ -17,7 +17,7 @@ from ablata.board.curves import HUES, CurveChoice, curves_section
 from ablata.board.filters import RunFacts, parse_filter
 from ablata.board.lab import Lab, RunSummary
 from ablata.board.pages.ages import ago
-from ablata.board.rendering import address, board_of, page, query_of
+from ablata.board.rendering import address, board_of, page
 from ablata.board.sections import (
     Action,
     ActionsSection,
@@ -31,7 +31,7 @@ from ablata.records.evaluations import read_evaluations
 from ablata.records.gallery import read_gallery
 from ablata.records.removal import folder_bytes
 from ablata.records.rows import RunRow
-from ablata.reports.collect_runs import arm_curves, cost_of, plain_settings
+from ablata.reports.collect_runs import arm_curves, cost_of, is_class_score, plain_settings
 from ablata.reports.evaluated import evaluation_sections
 from ablata.reports.html import Header
 from ablata.reports.sections import Section, TableCell, TableSection
@@ -182,7 +182,7 @@ def compare(request: Request, run: Annotated[list[str] | None, Query()] = None) 
     rows = [lab.ledger.runs.get(one) for one in chosen]
     trees = lab.ledger.runs.settings_of(rows)
     settings = [plain_settings(trees[row.id]) for row in rows]
-    choice = CurveChoice.of(query_of(request))
+    choice = CurveChoice.of(request.query_params)
     curves = _curves_of(lab, rows)
     seconds = {(row.id, row.seed): value for row in rows if (value := cost_of(row).seconds) is not None}
     drawn = curves_section(curves, choice, action=request.url.path, seconds=seconds)
@@ -223,7 +223,7 @@ def _beside(
 
 def _curves_of(lab: Lab, rows: Sequence[RunRow]) -> list[CurveView]:
     curves = lab.ledger.metrics.of_runs([row.id for row in rows])
-    curves = [curve for curve in curves if not (curve.name.count("/") > 2 and len(curve.steps) == 1)]
+    curves = [curve for curve in curves if not is_class_score(curve)]
     owners = {row.id: (row.id, row) for row in rows}
     names = sorted({curve.name for curve in curves}, key=lambda name: (name.startswith("train/"), name))
     return [CurveView(name=name, arms=arm_curves(curves, name, owners, [row.id for row in rows])) for name in names]
@@ -235,8 +235,8 @@ def run(request: Request, run_id: str) -> HTMLResponse:
     board = board_of(request)
     lab = board.lab
     row = lab.ledger.runs.get(run_id)
-    folder = lab.folder(row)
-    choice = CurveChoice.of(query_of(request))
+    folder = lab.ledger.runs.folder(row)
+    choice = CurveChoice.of(request.query_params)
     known = cost_of(row).seconds
     seconds = {(row.id, row.seed): known} if known is not None else {}
     drawn = curves_section(_curves_of(lab, [row]), choice, action=address("runs", row.id), seconds=seconds, most=4)
@@ -306,7 +306,7 @@ def _events(lab: Lab, row: RunRow) -> TableSection:
 
 
 def _files(lab: Lab, row: RunRow) -> list[Section]:
-    folder = lab.folder(row)
+    folder = lab.ledger.runs.folder(row)
     if not folder.is_dir():
         return []
     files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.relative_to(folder))
@@ -326,7 +326,7 @@ def _files(lab: Lab, row: RunRow) -> list[Section]:
 
 def _log(lab: Lab, row: RunRow) -> list[Section]:
     """The end of what a program printed."""
-    path = lab.folder(row) / "output.log"
+    path = lab.ledger.runs.folder(row) / "output.log"
     if not path.is_file():
         return []
     with path.open("rb") as log:

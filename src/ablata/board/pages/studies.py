@@ -11,7 +11,7 @@ from ablata.base.quantities import duration
 from ablata.board.curves import CurveChoice, curves_section
 from ablata.board.lab import StudySummary
 from ablata.board.pages.ages import ago
-from ablata.board.rendering import address, board_of, page, query_of
+from ablata.board.rendering import address, board_of, page
 from ablata.board.sections import (
     Action,
     ActionsSection,
@@ -87,7 +87,7 @@ def study(request: Request, name: str) -> HTMLResponse:
     """Show one study as it stands, following it while it runs."""
     lab = board_of(request).lab
     view = study_view(lab.ledger, name, curves=True)
-    choice = CurveChoice.of(query_of(request))
+    choice = CurveChoice.of(request.query_params)
     seconds = {(run.arm, run.seed): run.seconds for run in view.runs if run.seconds is not None}
     drawn = curves_section(view.curves, choice, action=address("studies", name), seconds=seconds)
     sections: list[Section] = []
@@ -99,7 +99,7 @@ def study(request: Request, name: str) -> HTMLResponse:
         else:
             sections.append(section)
     place = next((at for at, section in enumerate(sections) if section.ident == "words"), len(sections))
-    sections[place:place] = [*visual_sections(lab.ledger, name), *_looks(view, lab.looks(name))]
+    sections[place:place] = [*visual_sections(lab.ledger, name), *_looks(view, lab.ledger.studies.looks(name))]
     sections.append(_actions(view))
     links = (("all studies", "/studies"), ("its runs", address("runs", filter=f"study:{name}")))
     return page(request, study_header(view, links), sections)
