@@ -112,7 +112,7 @@ def trained(folder: Path, seeds: int) -> dict[str, np.ndarray]:
     from ablata.base.overrides import override
     from ablata.engine.train import train
     from ablata.recipes.index import load_recipe
-    from ablata.records.items import read_items
+    from ablata.records.run_folder.items import read_items
 
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[np.ndarray]] = {name: [] for name in SETTINGS}

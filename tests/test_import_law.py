@@ -158,6 +158,10 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
     "records": {
         # steps from one schema of the database to the next
         "migrations": {"tables"},
+        # what lies in a run's folder
+        "run_folder": _STORES,
+        # what is asked across runs
+        "questions": _STORES | {"run_folder"},
         # studies and runs between ledgers and folders
         "moving": _STORES,
     },

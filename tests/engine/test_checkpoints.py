@@ -28,7 +28,7 @@ from ablata.engine.checkpoints import (
     save_checkpoint,
 )
 from ablata.engine.train import train
-from ablata.records.code import imported_mark
+from ablata.records.run_folder.code import imported_mark
 
 SMALL = Checkpoint({"model": {"w": torch.arange(6.0).view(2, 3)}, "ema": {"w": torch.ones(2)}}, {"step": 3})
 

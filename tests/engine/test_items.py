@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ablata.recipes.index import load_recipe
-from ablata.records.items import FOLDER, read_items
+from ablata.records.run_folder.items import FOLDER, read_items
 
 
 def test_the_items_of_a_run_have_its_scores_as_their_means(digits: Callable, training: Callable) -> None:

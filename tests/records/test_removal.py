@@ -14,7 +14,6 @@ from sqlalchemy import func, select
 from ablata.base.errors import RecordError
 from ablata.records import Ledger, NewArm, NewRun, RunRow, RunWriter
 from ablata.records.aside import ASIDE, settle
-from ablata.records.code import imported_study_mark
 from ablata.records.moving.rebuilding import repair_ledger
 from ablata.records.removal import (
     plan_removal,
@@ -23,6 +22,7 @@ from ablata.records.removal import (
     rename_study,
     surplus_checkpoints,
 )
+from ablata.records.run_folder.code import imported_study_mark
 from ablata.records.tables import Arm, Event, LookTable, MetricTable, Run, StudyRun, StudyTable
 
 Build = Callable[..., NewRun]

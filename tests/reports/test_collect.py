@@ -12,8 +12,8 @@ import pytest
 
 from ablata.base.errors import RecordError
 from ablata.records import Ledger, NewArm, NewRun
-from ablata.records.evaluations import StoredEvaluation, write_evaluation
 from ablata.records.rows import SEVERAL
+from ablata.records.run_folder.evaluations import StoredEvaluation, write_evaluation
 from ablata.reports.collect import study_view
 from ablata.reports.collect_runs import compare_view, run_views
 from ablata.reports.console import plain_lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
+from ablata.records.run_folder.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.reports.html import run_page
 from ablata.reports.sections import GridSection, ImageSection
 from ablata.reports.view import RunView

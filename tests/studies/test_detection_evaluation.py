@@ -11,8 +11,8 @@ from ablata.engine.checkpoints import LAST, load_checkpoint, save_checkpoint
 from ablata.metrics.average_precision import EVALUATOR
 from ablata.recipes.index import load_recipe
 from ablata.records import Ledger
-from ablata.records.evaluations import read_evaluations
 from ablata.records.rows import RunRow
+from ablata.records.run_folder.evaluations import read_evaluations
 from ablata.studies.evaluation import evaluate_run
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.worker import work

@@ -12,8 +12,8 @@ from ablata.base.overrides import override
 from ablata.engine.recipe import Recipe
 from ablata.recipes.index import load_recipe
 from ablata.records import Ledger
-from ablata.records.evaluations import later_scores
 from ablata.records.rows import RunRow
+from ablata.records.run_folder.evaluations import later_scores
 from ablata.studies.evaluation import evaluate_run
 from ablata.studies.identity import new_run, recipe_code, record_environment, restore_run
 from ablata.studies.worker import work

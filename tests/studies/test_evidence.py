@@ -9,7 +9,7 @@ import pytest
 
 from ablata.base.errors import SettingsError
 from ablata.records import Ledger
-from ablata.records.items import ItemScores, write_items
+from ablata.records.run_folder.items import ItemScores, write_items
 from ablata.reports.item_evidence import item_sections
 from ablata.reports.sections import TableSection
 from ablata.stats.items.noise import ItemPrior

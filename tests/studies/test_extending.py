@@ -10,9 +10,9 @@ import pytest
 
 from ablata.base.errors import RecordError, SettingsError
 from ablata.records import Ledger
-from ablata.records.account import account_of
 from ablata.records.moving.exporting import StudyFile, export_study
 from ablata.records.moving.importing import import_study
+from ablata.records.questions.account import account_of
 from ablata.stats import Calibration, Mode, Rule, Verdict, calibrate, rules_of
 from ablata.stats.versions import Procedure
 from ablata.studies.assess import assess

@@ -13,7 +13,7 @@ from ablata.base.metric import Metric
 from ablata.engine.recipe import Recipe
 from ablata.recipes.index import load_recipe
 from ablata.records import Ledger
-from ablata.records.judged import COSTS, judged_values, recorded_names
+from ablata.records.questions.judged import COSTS, judged_values, recorded_names
 from ablata.reports.collect import study_view
 from ablata.reports.words import answer, rule_words
 from ablata.studies.assess import assess

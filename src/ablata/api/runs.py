@@ -13,11 +13,11 @@ from ablata.api.opening import LedgerAddress, open_ledger
 from ablata.api.rows import ResultRows, html_table
 from ablata.base.errors import SettingsError, listing
 from ablata.base.files import PAGE, refuse_other_kind, write_text
-from ablata.records.checkpoint_facts import best_of
-from ablata.records.evaluations import read_evaluations
-from ablata.records.gallery import read_gallery
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow, RunState
+from ablata.records.run_folder.checkpoint_facts import best_of
+from ablata.records.run_folder.evaluations import read_evaluations
+from ablata.records.run_folder.gallery import read_gallery
 from ablata.reports.collect_runs import compare_view, run_curves, run_view, run_views
 from ablata.reports.evaluated import evaluation_sections
 from ablata.reports.html import run_page

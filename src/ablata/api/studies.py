@@ -21,9 +21,9 @@ from ablata.api.runs import runs
 from ablata.base.errors import SettingsError, listing
 from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.base.user_code import refuse_while_importing
-from ablata.records.code import changed_files
 from ablata.records.ledger import Ledger
 from ablata.records.rows import StudyRow
+from ablata.records.run_folder.code import changed_files
 from ablata.reports.collect import study_view
 from ablata.reports.console import plain_lines
 from ablata.reports.html import study_page

@@ -22,7 +22,7 @@ from torch import Tensor
 from ablata.base.errors import CheckpointError
 from ablata.base.files import Fence, atomic_path
 from ablata.nn.state_digest import DIGEST, state_digest
-from ablata.records.code import ids_of
+from ablata.records.run_folder.code import ids_of
 
 LAST = "last.safetensors"
 BEST = "best.safetensors"

@@ -12,8 +12,8 @@ from torch import nn
 from ablata.base.errors import CheckpointError, listing
 from ablata.base.settings import ON_DISK, Settings
 from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
-from ablata.records.checkpoint_facts import checkpoint_digest, checkpoint_facts
 from ablata.records.home import RUNS_FOLDER, lab_home
+from ablata.records.run_folder.checkpoint_facts import checkpoint_digest, checkpoint_facts
 
 
 class Start(Settings):

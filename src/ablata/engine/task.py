@@ -28,8 +28,8 @@ from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.start import Start
 from ablata.nn.loaded_weights import LoadedWeights
-from ablata.records.gallery import Gallery
-from ablata.records.items import ItemScores
+from ablata.records.run_folder.gallery import Gallery
+from ablata.records.run_folder.items import ItemScores
 
 B = TypeVar("B")
 """The batches of a task, such as `ImageBatch`: they have a length, `to(device)` and `chunk(n)`."""

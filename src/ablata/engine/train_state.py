@@ -44,9 +44,9 @@ from ablata.engine.task import RunContext
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
 from ablata.nn.kernels.compiled_batch_norm import convert_moment_norm
 from ablata.nn.kernels.sync_batch_norm import convert_sync_batchnorm
-from ablata.records.code import ids_of
-from ablata.records.gallery import write_gallery
-from ablata.records.items import ItemScores, has_items, write_items
+from ablata.records.run_folder.code import ids_of
+from ablata.records.run_folder.gallery import write_gallery
+from ablata.records.run_folder.items import ItemScores, has_items, write_items
 
 T = TypeVar("T")
 

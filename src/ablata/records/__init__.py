@@ -2,8 +2,8 @@
 
 Within: `home` (where it lies), `database` (connections), `schema` and `migrations` (versions), `tables` and `values`
 (what is kept), `rows` (what is returned), then one module a subject: `runs`, `leases`, `metrics`, `studies`, `events`,
-`notes`, `caches`. `ledger` joins them, `writer` is the training process's side, `moving`
-takes studies from one ledger to another.
+`notes`, `caches`. `ledger` joins them, `writer` is the training process's side. `run_folder` holds what a run keeps
+beside its curves, `questions` what is asked across runs; `moving` takes studies from one ledger to another.
 """
 
 from typing import TYPE_CHECKING

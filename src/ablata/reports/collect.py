@@ -15,11 +15,11 @@ from typing import Any
 
 from ablata.base.errors import listing
 from ablata.base.quantities import duration, two_digits
-from ablata.records.account import EXPLORATORY, SEEN
-from ablata.records.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
 from ablata.records.ledger import Ledger
+from ablata.records.questions.account import EXPLORATORY, SEEN
+from ablata.records.questions.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
+from ablata.records.questions.scored_on import scored_on
 from ablata.records.rows import ArmRow, RunRow, StudyRow
-from ablata.records.scored_on import scored_on
 from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
 from ablata.reports.factorial.record import FactorialRecord
 from ablata.reports.forks import fork_words

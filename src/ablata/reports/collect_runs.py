@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ablata.records.defaults import defaults_of
-from ablata.records.evaluations import EVALUATOR, comparable, later_scores
-from ablata.records.judged import TIMES, load_of
 from ablata.records.ledger import Ledger
+from ablata.records.questions.judged import TIMES, load_of
 from ablata.records.removal import folder_bytes
 from ablata.records.rows import Curve, RunRow
+from ablata.records.run_folder.evaluations import EVALUATOR, comparable, later_scores
 from ablata.reports.view import (
     ArmCurves,
     ChangeView,

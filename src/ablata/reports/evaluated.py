@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablata.records.evaluations import EVALUATOR, StoredEvaluation
+from ablata.records.run_folder.evaluations import EVALUATOR, StoredEvaluation
 from ablata.reports.sections import Section, TableCell, TableSection
 
 _CAPTION = (

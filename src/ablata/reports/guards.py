@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import listing
-from ablata.records.judged import comparable_in_time, judged_values
+from ablata.records.questions.judged import comparable_in_time, judged_values
 from ablata.reports.view import ArmView, GuardView, StudyView
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ablata.base.errors import listing
 from ablata.records.ledger import Ledger
+from ablata.records.questions.study_items import StudyItems, study_items
 from ablata.records.rows import RunRow, StudyRow
-from ablata.records.study_items import StudyItems, study_items
 from ablata.reports.bars import LabeledBar, bars
 from ablata.reports.sections import GridSection, Panel, Section, TableCell, TableSection
 from ablata.stats import Calibration, Outcome, Replay, procedure_of, rule_of

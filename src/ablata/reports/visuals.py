@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from ablata.records.gallery import Gallery, GalleryGroup, ShownImage, read_gallery
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
+from ablata.records.run_folder.gallery import Gallery, GalleryGroup, ShownImage, read_gallery
 from ablata.reports.bars import LabeledBar, bars
 from ablata.reports.sections import GridSection, Image, ImageSection, Panel, Section, TableCell, TableSection
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ablata.records.judged import comparable_in_time, judged_values
 from ablata.records.ledger import Ledger
+from ablata.records.questions.judged import comparable_in_time, judged_values
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.stats import Calibration, Outcome, Replay, Rule, procedure_of, rule_of, rules_of
 from ablata.stats.designs import Design

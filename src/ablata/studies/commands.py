@@ -13,7 +13,7 @@ from typing import Any
 from ablata.base.errors import AblataError, DataError, LeaseLostError, RunError, SettingsError, StoppedError
 from ablata.base.quantities import duration
 from ablata.engine.reporting import Reporter
-from ablata.records.items import write_items
+from ablata.records.run_folder.items import write_items
 from ablata.records.writer import RunWriter
 from ablata.trainers.command import Command
 from ablata.trainers.git import worktree_folder

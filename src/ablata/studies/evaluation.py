@@ -20,8 +20,8 @@ from ablata.engine.checkpoints import load_run_checkpoint, refuse_mismatch
 from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import EvalReport, RunContext
-from ablata.records.evaluations import StoredEvaluation, write_evaluation
 from ablata.records.ledger import Ledger
+from ablata.records.run_folder.evaluations import StoredEvaluation, write_evaluation
 from ablata.studies.identity import cache_folder, data_again, restore_run
 
 

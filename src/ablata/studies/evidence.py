@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ablata.records.ledger import Ledger
+from ablata.records.questions.study_items import StudyItems, study_items
 from ablata.records.rows import ArmRow, RunRow
-from ablata.records.study_items import StudyItems, study_items
 from ablata.stats.items.moderation import ArmItems, ItemEvidence
 from ablata.stats.items.noise import ItemPrior, Phi, item_variance, learn_prior, phi_of
 

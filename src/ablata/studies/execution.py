@@ -15,7 +15,7 @@ from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import MetricRow, Progress, Reporter, Reporters
 from ablata.engine.train import TrainResult, train
-from ablata.records.code import keep_code
+from ablata.records.run_folder.code import keep_code
 from ablata.records.writer import RunWriter
 from ablata.studies.chain import parent_folder
 

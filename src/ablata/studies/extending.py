@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ablata.base.errors import RecordError, SettingsError
-from ablata.records.account import EXPLORATORY
 from ablata.records.ledger import Ledger
+from ablata.records.questions.account import EXPLORATORY
 from ablata.stats import Rule, Verdict, rules_of
 from ablata.stats.waves import EXTENDABLE, WAVES
 from ablata.studies.assess import assess

@@ -20,7 +20,7 @@ from ablata.base.errors import AblataError, LeaseLostError, StoppedError
 from ablata.base.quantities import duration
 from ablata.base.user_code import relative_names
 from ablata.engine.reporting import Reporter
-from ablata.records.code import keep_code
+from ablata.records.run_folder.code import keep_code
 from ablata.records.writer import RunWriter
 from ablata.studies.commands import OUTPUT, set_aside
 from ablata.trainers.function import Function, read_result

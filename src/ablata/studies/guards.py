@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import SettingsError
 from ablata.base.metric import Metric
-from ablata.records.judged import COST
+from ablata.records.questions.judged import COST
 from ablata.studies.metric import judged_metric
 from ablata.trainers.any import Outside
 

@@ -12,12 +12,12 @@ from ablata.base.parts import user_modules
 from ablata.base.settings import expand, files_named, placed, restore, settings_hash
 from ablata.base.user_code import CodeFolder, files_digest, module_files
 from ablata.recipes.index import load_recipe, restore_recipe
-from ablata.records.code import run_code
 from ablata.records.defaults import has_defaults, keep_defaults
 from ablata.records.fingerprint import code_fingerprint, environment, environment_class
 from ablata.records.ledger import Ledger
 from ablata.records.processes import process_is_gone
 from ablata.records.rows import NewRun, RunRow
+from ablata.records.run_folder.code import run_code
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
 from ablata.trainers.function import FILE_CODE, FUNCTION_CODE, Function

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ablata.base.errors import RecordError
-from ablata.records.account import EarlierVerdict
 from ablata.records.moving.exporting import StudyFile
+from ablata.records.questions.account import EarlierVerdict
 from ablata.records.rows import GIVEN_CODE
 from ablata.stats import FactorialResult, FixedResult, Mode, Replay, Rule, rule_of, rules_of
 from ablata.studies.factors import Factors

@@ -8,8 +8,8 @@ from typing import Any
 
 from ablata.base.errors import listing
 from ablata.base.settings import settings_hash
-from ablata.records.account import BEFORE, EXPLORATORY, SEEN, account_of
 from ablata.records.ledger import Ledger
+from ablata.records.questions.account import BEFORE, EXPLORATORY, SEEN, account_of
 from ablata.stats.wording import seeds
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.study import CONTROL, Study

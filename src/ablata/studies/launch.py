@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, choices, listing
 from ablata.base.user_code import relative_names
-from ablata.records.account import BEFORE, EXPLORATORY, SEEN
-from ablata.records.code import arm_code, keep_code
 from ablata.records.database import PATIENCE_SECONDS, persist
-from ablata.records.judged import judged_values, recorded_names
 from ablata.records.ledger import Ledger
+from ablata.records.questions.account import BEFORE, EXPLORATORY, SEEN
+from ablata.records.questions.judged import judged_values, recorded_names
 from ablata.records.rows import ArmRow, Cell, NewRun, RunRow
+from ablata.records.run_folder.code import arm_code, keep_code
 from ablata.stats import rule_of
 from ablata.stats.waves import WAVES
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ablata.base.errors import SettingsError, choices, nearest
 from ablata.base.metric import Metric
 from ablata.base.user_code import parse_reference
-from ablata.records.judged import COST, COSTS
+from ablata.records.questions.judged import COST, COSTS
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
 
@@ -26,8 +26,8 @@ def judged_metric(control: Recipe | Outside, asked: str | Metric | None, *, lowe
     Args:
         control: the study's control.
         asked: None: the control's own; a metric; or a name: a score with or without its split and protocol
-            (`val/plain/loss`, `loss`), one class's score (`iou/car`), a cost (see `records.judged.COSTS`), a curve
-            (`train/loss`), whose last value counts.
+            (`val/plain/loss`, `loss`), one class's score (`iou/car`), a cost (see
+            `records.questions.judged.COSTS`), a curve (`train/loss`), whose last value counts.
         lower: whether lower is better; None: as the name says.
 
     Raises:

@@ -13,9 +13,9 @@ from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.settings import Settings, diff, expand, files_named, placed, settings_hash
 from ablata.recipes.index import load_recipe
+from ablata.records.questions.study_items import check_clusters
 from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
-from ablata.records.study_items import check_clusters
 from ablata.stats import RULE_VERSION, History, Mode, Rule
 from ablata.stats.aa_test import FEWEST_RUNS
 from ablata.stats.items.calibration import FIRST_LOOK

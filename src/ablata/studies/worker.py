@@ -14,11 +14,11 @@ from typing import Any
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, listing
 from ablata.engine.reporting import Reporter
-from ablata.records.code import run_code
 from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
 from ablata.records.processes import worker_name
 from ablata.records.rows import Claim
+from ablata.records.run_folder.code import run_code
 from ablata.records.writer import RunWriter, new_launch
 from ablata.studies.commands import execute_command
 from ablata.studies.functions import execute_function

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import DataError
-from ablata.records.items import ItemScores
+from ablata.records.run_folder.items import ItemScores
 
 ITEM_FILES = ("items.csv", "items.json")
 """Names that are looked for in a run's folder, in this order."""

@@ -15,7 +15,7 @@ from ablata.engine.train import train
 from ablata.models.detection.base import ImageDetections
 from ablata.models.detection.relations.spatial_relation import RegionAttention
 from ablata.recipes.index import load_recipe
-from ablata.records.gallery import read_gallery
+from ablata.records.run_folder.gallery import read_gallery
 from ablata.structures.detection import Detections, Objects
 from ablata.tasks.detection.task import Detect
 from ablata.tasks.detection.visuals import IMAGES, attention_between, confident_rows, count_hits, visualize

@@ -13,7 +13,7 @@ from PIL import Image
 from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
-from ablata.records.gallery import read_gallery
+from ablata.records.run_folder.gallery import read_gallery
 from ablata.tasks.segmentation.task import Segment
 from ablata.tasks.segmentation.visuals import IMAGES, visualize
 

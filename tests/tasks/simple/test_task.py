@@ -16,7 +16,7 @@ from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
-from ablata.records.gallery import read_gallery
+from ablata.records.run_folder.gallery import read_gallery
 from ablata.tasks.inference.hub import export_hub, load_exported
 from ablata.tasks.inference.load import from_checkpoint
 from ablata.tasks.inference.onnx_pt2 import export_pt2

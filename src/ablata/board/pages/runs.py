@@ -27,10 +27,10 @@ from ablata.board.sections import (
     WideTableSection,
 )
 from ablata.board.started import typed
-from ablata.records.evaluations import read_evaluations
-from ablata.records.gallery import read_gallery
 from ablata.records.removal import folder_bytes
 from ablata.records.rows import RunRow
+from ablata.records.run_folder.evaluations import read_evaluations
+from ablata.records.run_folder.gallery import read_gallery
 from ablata.reports.collect_runs import arm_curves, cost_of, is_class_score, plain_settings
 from ablata.reports.evaluated import evaluation_sections
 from ablata.reports.html import Header

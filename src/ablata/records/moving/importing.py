@@ -15,7 +15,6 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from ablata.base.errors import RecordError, listing
 from ablata.base.files import draft_folder, inside
-from ablata.records.code import CODE, imported_mark, imported_study_mark, is_imported
 from ablata.records.home import RUNS_FOLDER
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import write_points
@@ -25,6 +24,7 @@ from ablata.records.moving.imported_values import check_values
 from ablata.records.moving.placing import Placing, is_unsettled, settle, settle_lost
 from ablata.records.moving.rebuilding import record_text
 from ablata.records.rows import LookRow, NewArm, RunRow
+from ablata.records.run_folder.code import CODE, imported_mark, imported_study_mark, is_imported
 from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living, own_settings
 from ablata.records.studies import check_arms, differences, find_study, insert_arms, link, study_arms, study_cells
 from ablata.records.studies import study_looks as looks_of

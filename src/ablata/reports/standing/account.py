@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablata.records.account import BEFORE, EarlierVerdict, account_of
 from ablata.records.ledger import Ledger
+from ablata.records.questions.account import BEFORE, EarlierVerdict, account_of
 from ablata.records.rows import ArmRow, StudyRow
 from ablata.reports.view import JudgementView
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ablata.records.judged import judged_values
 from ablata.records.ledger import Ledger
+from ablata.records.questions.judged import judged_values
 from ablata.records.rows import ArmRow
 from ablata.stats import Noise, noise_from_scores, pool_noise
 

@@ -15,8 +15,8 @@ import numpy as np
 from ablata.base.quantities import duration, quantity, two_digits
 from ablata.base.settings import expand, settings_hash
 from ablata.records.ledger import Ledger
+from ablata.records.questions.scored_on import scored_on
 from ablata.records.rows import RunRow
-from ablata.records.scored_on import scored_on
 from ablata.stats import History, Noise, Plan, plan, plan_factorial, pool_noise, procedure_of, rules_of
 from ablata.stats.moderation import trust_in
 from ablata.stats.pairing import Pairing, measured_pairing

@@ -11,9 +11,9 @@ import numpy as np
 from ablata.base.errors import RunError, SettingsError
 from ablata.base.quantities import duration
 from ablata.base.settings import settings_hash
-from ablata.records.judged import judged_values
 from ablata.records.ledger import Ledger
 from ablata.records.processes import worker_name
+from ablata.records.questions.judged import judged_values
 from ablata.records.rows import RunRow
 from ablata.records.writer import new_launch
 from ablata.stats import Noise, Rule, noise_from_scores, rough_calibration, seeds_for_effect, seeds_for_margin

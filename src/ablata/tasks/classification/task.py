@@ -31,7 +31,7 @@ from ablata.metrics.classification import ClassificationScores
 from ablata.metrics.classification_items import ClassificationItems
 from ablata.models.classification.any import AnyClassifier
 from ablata.models.classification.digits_net import DigitsNet
-from ablata.records.items import ItemScores
+from ablata.records.run_folder.items import ItemScores
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict
 from ablata.tasks.classification.rotation import Rotation

@@ -35,7 +35,7 @@ from ablata.models.detection.detection_dicts import from_dicts
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.detection.rpn import LEVEL_TERMS
 from ablata.nn.lazy_modules import initialize_lazy
-from ablata.records.gallery import Gallery
+from ablata.records.run_folder.gallery import Gallery
 from ablata.structures.detection import DetectionBatch, Detections
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask, check_labels
 from ablata.tasks.detection.postprocess import (

@@ -21,7 +21,7 @@ from ablata.data.drawing.segmentation import legend
 from ablata.data.labels.table import Color
 from ablata.models.detection.base import ImageDetections
 from ablata.models.detection.relations.spatial_relation import RegionAttention, record_attention
-from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
+from ablata.records.run_folder.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.structures.detection import DetectionBatch, Detections, Objects
 from ablata.tasks.dataset_task import evenly_spaced
 from ablata.tasks.detection.postprocess import to_original_size

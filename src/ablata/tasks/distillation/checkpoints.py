@@ -18,8 +18,8 @@ from ablata.base.settings import Settings, restore
 from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint, refuse_other_run
 from ablata.models.classification.any import AnyClassifier
 from ablata.nn.state_digest import state_digest
-from ablata.records.code import check_trust, code_folder, ids_of, is_imported
 from ablata.records.home import RUNS_FOLDER
+from ablata.records.run_folder.code import check_trust, code_folder, ids_of, is_imported
 
 MUST_AGREE = ("classes", "channels", "mean", "std", "image_size")
 """What teacher and student must have in common, since the teacher sees the student's images."""

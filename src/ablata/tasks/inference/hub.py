@@ -27,7 +27,7 @@ from ablata.engine.predictor import Predictor
 from ablata.models.backbones.weights import Loadable
 from ablata.models.weights.files import read_state
 from ablata.nn.state_digest import state_digest
-from ablata.records.code import check_trust, code_folder, keep_code
+from ablata.records.run_folder.code import check_trust, code_folder, keep_code
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import preparation
 

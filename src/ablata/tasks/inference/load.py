@@ -12,7 +12,7 @@ from ablata.base.errors import CheckpointError
 from ablata.base.user_code import CodeFolder
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, refuse_other_run
 from ablata.engine.predictor import Predictor
-from ablata.records.code import check_trust
+from ablata.records.run_folder.code import check_trust
 from ablata.tasks.any import recipe_class
 from ablata.tasks.distillation.checkpoints import teacher_weights
 

@@ -12,8 +12,8 @@ from typing import Any
 from ablata.base.errors import CheckpointError, RecordError, SettingsError
 from ablata.base.user_code import CodeFolder, portable, references
 from ablata.engine.predictor import Predictor
-from ablata.records.code import check_trust, ids_of, run_code
 from ablata.records.ledger import Ledger
+from ablata.records.run_folder.code import check_trust, ids_of, run_code
 from ablata.tasks.inference.hub import RECIPE, is_exported, load_exported
 from ablata.tasks.inference.load import from_checkpoint
 

@@ -24,7 +24,7 @@ from ablata.losses.embedding.triplet import Triplet
 from ablata.metrics.retrieval import Distance, RetrievalScores
 from ablata.models.classification.any import AnyClassifier
 from ablata.models.classification.small_resnet import CifarResNet
-from ablata.records.items import ItemScores
+from ablata.records.run_folder.items import ItemScores
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
 from ablata.tasks.dataset_task import check_labels, warn_of_probabilities

@@ -32,8 +32,8 @@ from ablata.models.segmentation.any import AnySegmenter
 from ablata.models.segmentation.base import Segmenter
 from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.nn.lazy_modules import initialize_lazy
-from ablata.records.gallery import Gallery
-from ablata.records.items import ItemScores
+from ablata.records.run_folder.gallery import Gallery
+from ablata.records.run_folder.items import ItemScores
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask, warn_of_probabilities
 from ablata.tasks.networks import weights_mark

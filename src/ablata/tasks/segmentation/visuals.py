@@ -15,7 +15,7 @@ from ablata.data.drawing.segmentation import errors, legend, overlay
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.transforms.normalization import Normalizer
 from ablata.metrics.segmentation import SegmentationScores
-from ablata.records.gallery import Gallery, ShownImage
+from ablata.records.run_folder.gallery import Gallery, ShownImage
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.dataset_task import evenly_spaced
 

@@ -46,7 +46,7 @@ from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import RunContext, Task
-from ablata.records.gallery import Gallery
+from ablata.records.run_folder.gallery import Gallery
 from ablata.tasks.simple.samples import BatchOrder, CollatedBatch, SeededSamples, known_samples_digest, read_batches
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ablata.data.drawing.panels import jpeg, sized
-from ablata.records.gallery import Gallery, ShownImage
+from ablata.records.run_folder.gallery import Gallery, ShownImage
 from ablata.tasks.dataset_task import evenly_spaced
 from ablata.tasks.simple.samples import mapped
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ablata.base.errors import RecordError
-from ablata.records import items as module
-from ablata.records.items import ItemScores, has_items, read_items, write_items
+from ablata.records.run_folder import items as module
+from ablata.records.run_folder.items import ItemScores, has_items, read_items, write_items
 
 VALUES = {"top1": np.array([100.0, 0.0, 100.0]), "loss": np.array([0.1, 2.5, 0.25])}
 SCORES = ItemScores("val", "plain", ("a/1.png", "a/2.png", "b/1.png"), VALUES, ("a", "a", "b"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablata.base.errors import RecordError
-from ablata.records.evaluations import (
+from ablata.records.run_folder.evaluations import (
     StoredEvaluation,
     comparable,
     later_scores,

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablata.base.errors import UserError
-from ablata.records.checkpoint_facts import checkpoint_facts
-from ablata.records.items import read_items
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
+from ablata.records.run_folder.checkpoint_facts import checkpoint_facts
+from ablata.records.run_folder.items import read_items
 
 _SHARES_RIGHT = ("top1", "accuracy")
 """Scores whose level by chance is one over the number of classes."""

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablata.base.errors import SettingsError, UserError
-from ablata.records.items import ItemScores, read_items
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
+from ablata.records.run_folder.items import ItemScores, read_items
 
 FOLDER_RULE = "folder"
 TOLERANCE = 1e-3

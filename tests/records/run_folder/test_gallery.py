@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablata.base.errors import RecordError
-from ablata.records.gallery import Gallery, GalleryGroup, ShownImage, read_gallery, write_gallery
+from ablata.records.run_folder.gallery import Gallery, GalleryGroup, ShownImage, read_gallery, write_gallery
 
 JPEG = b"\xff\xd8\xff\xe0 image "
 SHOWN = Gallery(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ablata.records.scored_on import ScoredOn, _error
+from ablata.records.questions.scored_on import ScoredOn, _error
 
 
 def test_the_error_over_items_is_that_of_a_mean_and_over_clusters_that_of_their_sums() -> None:

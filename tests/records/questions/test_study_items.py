@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ablata.base.errors import SettingsError
-from ablata.records.study_items import clusters_of
+from ablata.records.questions.study_items import clusters_of
 
 
 def test_items_belong_together_by_folder_or_by_a_part_of_their_name() -> None:
