@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ablata.reports.drawing import element, join
+from ablata.reports.plots.drawing import element, join
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 300, 44, 150, 14, 40
 COLOURS = ("#1f5fa8", "#c05a00", "#3c8c3c")

@@ -80,10 +80,13 @@ _DATA_KINDS = {"io", "transforms", "loading"}
 _TASK_BASES = {"dataset_task", "networks", "own_scores", "preview"}
 """Files beside the tasks' folders."""
 
-_DRAWN_WITH = {"console", "drawing", "figures", "html", "sections", "view", "words"}
-"""Files beside the folders of reports: what every page and table is drawn with."""
+_DRAWN_WITH = {"console", "figures", "html", "plots", "sections", "view", "words"}
+"""Files beside the folders of reports, and plots: what every page and table is drawn with."""
 
-_STORES = {"code", "database", "events", "home", "ledger", "metrics", "rows", "runs", "studies", "tables", "values"}
+_SPOKEN_WITH = {"asking", "console", "help", "settings"}
+"""Files of the command line that every command reads and prints with."""
+
+_STORES = {"database", "events", "home", "ledger", "metrics", "rows", "runs", "studies", "tables", "values"}
 """Files of records: the ledger and its stores."""
 
 SUB_ROOMS: dict[str, dict[str, set[str]]] = {
@@ -163,7 +166,7 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         # what is asked across runs
         "questions": _STORES | {"run_folder"},
         # studies and runs between ledgers and folders
-        "moving": _STORES,
+        "moving": _STORES | {"run_folder"},
     },
     "studies": {
         # how a study is written down: a command line, a file, commands
@@ -175,7 +178,15 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         # our own studies
         "catalogue": {"study"},
     },
+    "cli": {
+        # commands that end in verdicts
+        "studies": _SPOKEN_WITH | {"runs"},
+        # data sets checked, counted, drawn and converted
+        "data": _SPOKEN_WITH,
+    },
     "reports": {
+        # what a page draws
+        "plots": {"figures", "view", "words"},
         # one folder a kind of report, and what a verdict rests on: none knows of another
         "factorial": _DRAWN_WITH,
         "trial_log": _DRAWN_WITH,

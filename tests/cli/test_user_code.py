@@ -182,7 +182,7 @@ def test_an_open_study_goes_on_with_the_code_it_began_with(ablata: Run, own: Pat
     """An arm of which a run has ended uses its copy; one without is told what is gone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ablata.studies.launch.StudyRunner.run", lambda self: None)
-        patch.setattr("ablata.cli.reporting.write_report", lambda *a: None)
+        patch.setattr("ablata.cli.studies.reporting.write_report", lambda *a: None)
         assert ask(ablata, own, "--name", "asked").status == 0
     gone = own.rename(own.parent / "moved")
     lost = ablata("study", "run", "asked")

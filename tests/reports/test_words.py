@@ -1,9 +1,9 @@
 from dataclasses import replace
 
 from ablata.reports.console import plain_lines
-from ablata.reports.forest import forest
 from ablata.reports.html import study_page
 from ablata.reports.markdown import study_markdown
+from ablata.reports.plots.forest import forest
 from ablata.reports.reasons import noisy_arm, rounded
 from ablata.reports.terminal import study_report
 from ablata.reports.view import ArmView, Estimate, RuleView, StudyView

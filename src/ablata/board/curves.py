@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from ablata.board.sections import CurvesSection, Field
-from ablata.reports.curves import band, finite
-from ablata.reports.drawing import Scale, element, image, join, line, path, reach, text, tick_labels, ticks
+from ablata.reports.plots.curves import band, finite
+from ablata.reports.plots.drawing import Scale, element, image, join, line, path, reach, text, tick_labels, ticks
 from ablata.reports.view import ArmCurves, CurveView, SeriesView
 
 WIDTH, HEIGHT = 1000.0, 360.0

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import sign
+from ablata.reports.plots.drawing import sign
 from ablata.reports.sections import Section, TableCell
 from ablata.reports.words import SIGNS
 

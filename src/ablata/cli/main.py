@@ -16,25 +16,23 @@ from ablata.base.libraries import vision_libraries
 from ablata.base.version import __version__
 from ablata.cli import (
     board,
-    compare,
-    data,
     evaluate,
     export,
-    judge,
     ledger,
     notes,
     predict,
     recipes,
-    replicate,
     runs,
     start,
-    studies,
     train,
     weights,
     worker,
 )
 from ablata.cli.console import fail
+from ablata.cli.data import commands as data
 from ablata.cli.help import CommandGroup
+from ablata.cli.studies import commands as studies
+from ablata.cli.studies import compare, judge, replicate
 
 app = CommandGroup(
     name="ablata",

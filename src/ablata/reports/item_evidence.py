@@ -12,7 +12,7 @@ from ablata.base.errors import listing
 from ablata.records.ledger import Ledger
 from ablata.records.questions.study_items import StudyItems, study_items
 from ablata.records.rows import RunRow, StudyRow
-from ablata.reports.bars import LabeledBar, bars
+from ablata.reports.plots.bars import LabeledBar, bars
 from ablata.reports.sections import GridSection, Panel, Section, TableCell, TableSection
 from ablata.stats import Calibration, Outcome, Replay, procedure_of, rule_of
 from ablata.stats.items.population import Flips, PopulationInterval, flips, population_interval, score_error

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import sign
+from ablata.reports.plots.drawing import sign
 from ablata.reports.view import EnvironmentView
 from ablata.reports.words import SIGNS
 

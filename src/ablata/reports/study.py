@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 from ablata.base.quantities import duration, quantity
 from ablata.reports.aa import aa_words
-from ablata.reports.bars import LabeledBar, bars
-from ablata.reports.curves import panel
 from ablata.reports.factorial.drawing import factorial_sections
 from ablata.reports.figures import Figures, ratio
-from ablata.reports.forest import forest
 from ablata.reports.guards import guard_words
+from ablata.reports.plots.bars import LabeledBar, bars
+from ablata.reports.plots.curves import panel
+from ablata.reports.plots.forest import forest
 from ablata.reports.rounds import rounds_table
 from ablata.reports.sections import (
     EnvironmentSection,

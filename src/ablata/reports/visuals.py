@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
 from ablata.records.run_folder.gallery import Gallery, GalleryGroup, ShownImage, read_gallery
-from ablata.reports.bars import LabeledBar, bars
+from ablata.reports.plots.bars import LabeledBar, bars
 from ablata.reports.sections import GridSection, Image, ImageSection, Panel, Section, TableCell, TableSection
 
 MOST_ARMS = 8

@@ -6,9 +6,9 @@ from statistics import NormalDist
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import Scale, element, image, line, reach, text, tick_labels, ticks
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures
+from ablata.reports.plots.drawing import Scale, element, image, line, reach, text, tick_labels, ticks
 from ablata.reports.sections import FigureSection, Section, TableCell, TableSection
 from ablata.reports.view import FactorialView, StudyView
 

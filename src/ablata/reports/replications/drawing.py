@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import Scale, element, image, join, line, mark, number, path, text
+from ablata.reports.plots.drawing import Scale, element, image, join, line, mark, number, path, text
 from ablata.reports.replications.claims import ClaimView, NotebookView
 
 STRIP_WIDTH, STRIP_HEIGHT = 200.0, 18.0

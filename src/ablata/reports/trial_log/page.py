@@ -6,8 +6,8 @@ import math
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import Scale, element, image, line, mark, path, reach, text, tick_labels, ticks
 from ablata.reports.html import Header, page
+from ablata.reports.plots.drawing import Scale, element, image, line, mark, path, reach, text, tick_labels, ticks
 from ablata.reports.sections import (
     FigureSection,
     RepeatSection,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ablata.base.errors import DataError, SettingsError
 from ablata.cli.console import note
-from ablata.cli.named_data import boxes_recipe, named_recipe
+from ablata.cli.data.named import boxes_recipe, named_recipe
 
 if TYPE_CHECKING:
     from ablata.data.formats.writing import Written

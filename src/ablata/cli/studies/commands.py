@@ -107,7 +107,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """Estimate a study's cost and the effects that it can detect. Nothing is trained but a few steps, to time them."""
-    from ablata.cli.sizing import fitted, planned
+    from ablata.cli.studies.sizing import fitted, planned
     from ablata.records.ledger import Ledger
     from ablata.studies.given.declaring import rule_of_study, rule_words
     from ablata.trainers.declared import write_rule
@@ -199,8 +199,8 @@ def run(
 ) -> None:
     """Run a study to its verdicts. Interrupted or killed, the same command continues it."""
     with quick_imports():
-        from ablata.cli.reporting import print_report, write_report
-        from ablata.cli.sizing import sized
+        from ablata.cli.studies.reporting import print_report, write_report
+        from ablata.cli.studies.sizing import sized
         from ablata.records.ledger import Ledger
 
     asked = StudyRequest(
@@ -282,7 +282,7 @@ def pick(
     """
     with quick_imports():
         from ablata.api.studies import as_pick
-        from ablata.cli.reporting import print_report, write_report
+        from ablata.cli.studies.reporting import print_report, write_report
         from ablata.records.ledger import Ledger
 
     asked = StudyRequest(
@@ -321,7 +321,7 @@ def extend(
     """
     with quick_imports():
         from ablata.api.studies import extend_study
-        from ablata.cli.reporting import print_report, write_report
+        from ablata.cli.studies.reporting import print_report, write_report
         from ablata.records.ledger import Ledger
 
     if output is not None:
@@ -340,7 +340,7 @@ def extend(
 @app.command("status")
 def status(name: Recorded, json: Json = False) -> None:
     """Show how far a study is. Runs by state, verdicts so far, workers that no longer answer."""
-    from ablata.cli.reporting import print_status
+    from ablata.cli.studies.reporting import print_status
     from ablata.records.ledger import Ledger
 
     with Ledger(create=False) as ledger:
@@ -357,7 +357,7 @@ def report(
 ) -> None:
     """Report a study in the terminal, as Markdown, HTML or JSON."""
     from ablata.api.studies import check_format
-    from ablata.cli.reporting import print_report, write_report
+    from ablata.cli.studies.reporting import print_report, write_report
     from ablata.records.ledger import Ledger
 
     check_format(form)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import Scale, element, image, join, line, path, reach, text, tick_labels, ticks
+from ablata.reports.plots.drawing import Scale, element, image, join, line, path, reach, text, tick_labels, ticks
 from ablata.reports.view import ArmCurves, CurveView, SeriesView
 
 WIDTH, HEIGHT = 300.0, 176.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import Scale, element, image, line, text
+from ablata.reports.plots.drawing import Scale, element, image, line, text
 
 WIDTH, ROW, TOP = 230.0, 30.0, 6.0
 

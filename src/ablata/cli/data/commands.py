@@ -11,10 +11,17 @@ import typer
 
 from ablata.base.files import refuse_no_image
 from ablata.cli.console import note, out, print_json
-from ablata.cli.graphs import graph
+from ablata.cli.data.graphs import graph
+from ablata.cli.data.labels import (
+    LabelFolder,
+    check_labels,
+    convert_labels,
+    count_labels,
+    counted_problems,
+    draw_labels,
+)
+from ablata.cli.data.named import boxes_recipe, is_folder, named_recipe
 from ablata.cli.help import CommandGroup
-from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, counted_problems, draw_labels
-from ablata.cli.named_data import boxes_recipe, is_folder, named_recipe
 from ablata.cli.settings import SettingsToChange
 
 if TYPE_CHECKING:
@@ -128,7 +135,7 @@ def convert(
     files: `data=shards data.root=SHARDS` reads the tars.
     """
     if to is not None and map is None and shards is None:
-        from ablata.cli.formats import convert_format
+        from ablata.cli.data.formats import convert_format
 
         convert_format(folder, to, output, settings or ())
     elif map is not None and output is not None and shards is None:

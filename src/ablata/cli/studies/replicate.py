@@ -218,8 +218,8 @@ def _stepped(notebook: Notebook, question: Question, trial: Trial, sets: list[st
 def _judge(
     notebook: Notebook, questions: tuple[Question, ...], scale: Scale, sets: list[str], workers: int | None
 ) -> None:
-    from ablata.cli.reporting import print_report, write_report
-    from ablata.cli.studies import launch
+    from ablata.cli.studies.commands import launch
+    from ablata.cli.studies.reporting import print_report, write_report
     from ablata.notebooks.studies import study_of
     from ablata.records.ledger import Ledger
     from ablata.studies.launch import create
@@ -241,7 +241,7 @@ def report(
 ) -> None:
     """Write an HTML page of what the notebooks concluded. Whether their runs could show it, and our verdicts."""
     from ablata.base.files import PAGE, refuse_other_kind, write_text
-    from ablata.cli.replication_views import replication_views
+    from ablata.cli.studies.replication_views import replication_views
     from ablata.records.ledger import Ledger
     from ablata.reports.replications.page import replications_page, summary
 

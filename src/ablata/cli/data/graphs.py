@@ -10,7 +10,7 @@ import typer
 
 from ablata.base.files import refuse_other_kind
 from ablata.cli.console import note, out
-from ablata.cli.named_data import boxes_recipe, is_folder, named_recipe
+from ablata.cli.data.named import boxes_recipe, is_folder, named_recipe
 from ablata.cli.settings import SettingsToChange
 
 if TYPE_CHECKING:

@@ -78,9 +78,9 @@ def compare(
 ) -> None:
     """Run commands with several seeds each; say which is better. Interrupted or killed, the same command goes on."""
     with quick_imports():
-        from ablata.cli.reporting import print_report, write_report
-        from ablata.cli.sizing import sized
-        from ablata.cli.studies import end_as_interrupted, launch
+        from ablata.cli.studies.commands import end_as_interrupted, launch
+        from ablata.cli.studies.reporting import print_report, write_report
+        from ablata.cli.studies.sizing import sized
         from ablata.records.ledger import Ledger
         from ablata.studies.asking.comparing import compare_commands
 

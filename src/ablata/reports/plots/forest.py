@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import Scale, element, image, join, line, mark, path, text, tick_labels, ticks
 from ablata.reports.figures import Figures
+from ablata.reports.plots.drawing import Scale, element, image, join, line, mark, path, text, tick_labels, ticks
 from ablata.reports.view import ArmView, Estimate, StudyView
 from ablata.reports.words import change_words, verdict_words
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablata.reports.bars import LabeledBar, bars
-from ablata.reports.curves import axes, band, panel
-from ablata.reports.drawing import Scale, element, mark, path, reach, tick_labels, ticks
-from ablata.reports.forest import forest
+from ablata.reports.plots.bars import LabeledBar, bars
+from ablata.reports.plots.curves import axes, band, panel
+from ablata.reports.plots.drawing import Scale, element, mark, path, reach, tick_labels, ticks
+from ablata.reports.plots.forest import forest
 from ablata.reports.view import VERDICTS, ArmCurves, ArmView, CurveView, Estimate, SeedView, SeriesView, StudyView
 
 SVG = "{http://www.w3.org/2000/svg}"

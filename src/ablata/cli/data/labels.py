@@ -78,7 +78,7 @@ class LabelFolder:
         """
         if not self.settings:
             return None
-        from ablata.cli.named_data import named_recipe
+        from ablata.cli.data.named import named_recipe
         from ablata.data.segmentation.mask_folder import MaskFolder
 
         if wrong := [setting for setting in self.settings if not setting.startswith("data.")]:

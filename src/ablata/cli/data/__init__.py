@@ -1,0 +1,1 @@
+"""`ablata data`: data sets checked, counted, drawn and converted."""

@@ -1,0 +1,1 @@
+"""Commands that end in verdicts: `ablata study`, `compare`, `judge` and `replicate`."""
