@@ -175,6 +175,17 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "given": {"study", "metric"},
         # before any training: length, cost, noise
         "planning": {"study", "metric", "identity", "assess", "chain", "worker", "known_before"},
+        # research loops: proposals judged one after another
+        "loops": {
+            "asking",
+            "chain",
+            "commands",
+            "functions",
+            "guards",
+            "identity",
+            "metric",
+            "worker",
+        },
         # our own studies
         "catalogue": {"study"},
     },

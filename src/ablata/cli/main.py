@@ -19,6 +19,7 @@ from ablata.cli import (
     evaluate,
     export,
     ledger,
+    loop,
     notes,
     predict,
     recipes,
@@ -49,6 +50,7 @@ app.command("export")(export.export)
 app.command("compare")(compare.compare)
 app.command("judge")(judge.judge)
 app.add_typer(studies.app, name="study")
+app.add_typer(loop.app, name="loop")
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(runs.app, name="runs")

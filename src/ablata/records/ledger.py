@@ -20,6 +20,7 @@ from ablata.records.home import (
     shown_address,
 )
 from ablata.records.leases import Leases
+from ablata.records.loops import Loops
 from ablata.records.metrics import Metrics
 from ablata.records.moving.placing import settle_lost
 from ablata.records.notes import Notes
@@ -47,6 +48,7 @@ class Ledger:
         leases: claim, heartbeat, progress, release, finish, waiting_count, open_count.
         metrics: log, truncate, of_runs, of_study.
         studies: create, get, all, arms, cells, enqueue, attach, stop_arm, finish, add_look, looks.
+        loops: create, get, all, submit, proposals, enqueue, runs, decide.
         events: add, find.
         environments: record, get.
         calibrations: put, get.
@@ -95,6 +97,7 @@ class Ledger:
         self.leases = Leases(self.database)
         self.metrics = Metrics(self.database)
         self.studies = Studies(self.database)
+        self.loops = Loops(self.database)
         self.events = Events(self.database)
         self.environments = Environments(self.database)
         self.calibrations = Calibrations(self.database)

@@ -18,6 +18,7 @@ from ablata.base.files import inside
 from ablata.records.aside import ASIDE, settle
 from ablata.records.home import IMPORTED_STUDIES
 from ablata.records.ledger import Ledger
+from ablata.records.loops import loops_of_runs
 from ablata.records.rows import RunRow
 from ablata.records.runs import LETTERS
 from ablata.records.studies import check_name, find_study, study_cells, study_parents
@@ -176,6 +177,9 @@ def _needed(connection: Connection, ids: Collection[str], study: str | None = No
     for run, name in connection.execute(query.order_by(StudyTable.name)):
         if run in wanted and name != study:
             users.setdefault(run, []).append(name)
+    for run, names in loops_of_runs(connection).items():
+        if run in wanted:
+            users.setdefault(run, []).extend(f"loop {name}" for name in names)
     needed = {run: f"in {listing(names[:3])}{', ...' if len(names) > 3 else ''}" for run, names in users.items()}
     running = connection.execute(select(Run.id, Run.owner).where(Run.state == "running"))
     needed |= {run: f"running at {owner}" for run, owner in running if run in wanted}

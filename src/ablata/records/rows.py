@@ -16,6 +16,9 @@ FOREIGN_CODE = ("command-", "function-")
 GIVEN_CODE = "given"
 """What stands for the code of runs that were made elsewhere, and for the class of their environment."""
 EntryKind = Literal["trial", "plan", "remark"]
+ProposalState = Literal["waiting", "open", "decided"]
+Outcome = Literal["keep", "discard", "undecided", "crash"]
+RunRole = Literal["trial", "baseline", "confirm"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,3 +257,85 @@ class NoteFile:
     encoding: str
     counts: dict[str, Any]
     time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoopRow:
+    """One research loop.
+
+    Attributes:
+        spec: what is fixed when it starts: metric, rule, guardrails and the like.
+        budget: seconds of training that it may take; None: no end.
+        best: the number of the proposal that is the best so far; 0 is the start.
+    """
+
+    name: str
+    spec: dict[str, Any]
+    budget: float | None
+    best: int
+    created: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewProposal:
+    """A proposal to be recorded.
+
+    Attributes:
+        text: what is tried, for people.
+        change: its overrides, or its git ref, for people and to make it again.
+        base: the number of the proposal that it changes.
+        recipe_name, recipe, recipe_hash, code, data: as of a `NewRun`.
+        content: what tells that two proposals are equal.
+    """
+
+    text: str
+    change: list[str]
+    base: int
+    recipe_name: str
+    recipe: dict[str, Any]
+    recipe_hash: str
+    code: str
+    data: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalRow:
+    """One proposal of a loop; number 0 is the start, which counts as kept.
+
+    Attributes:
+        number: its place in the stream.
+        level: what it is held against, fixed when it was submitted.
+        first_seed: from which seed on its runs are free to measure it as a baseline.
+        outcome: once decided.
+        result: how it was decided: verdict, effect, interval, reason and the like.
+        recipe: its expanded settings.
+    """
+
+    number: int
+    text: str
+    change: list[str]
+    base: int
+    recipe_name: str
+    recipe_hash: str
+    code: str
+    data: str
+    content: str
+    level: float
+    first_seed: int
+    state: ProposalState
+    outcome: Outcome | None
+    result: dict[str, Any] | None
+    created: float
+    decided: float | None
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopRun:
+    """A run of a loop: of which proposal, and what for."""
+
+    number: int
+    role: RunRole
+    seed: int
+    run: RunRow

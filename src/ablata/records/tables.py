@@ -229,3 +229,58 @@ class Note(Base):
         Index("ix_note_entries_source", "source", "line"),
         CheckConstraint("kind IN ('trial', 'plan', 'remark')", name="ck_note_entries_kind"),
     )
+
+
+class LoopTable(Base):
+    """One research loop: how it judges, fixed when it starts; the proposal that is the best so far."""
+
+    __tablename__ = "loops"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    spec: Mapped[dict[str, Any]]
+    budget: Mapped[float | None]
+    best: Mapped[int]
+    created: Mapped[float]
+
+
+class ProposalTable(Base):
+    """One proposed change of a loop; number 0 is the state that it starts from."""
+
+    __tablename__ = "proposals"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    loop_id: Mapped[int] = mapped_column(ForeignKey("loops.id"))
+    number: Mapped[int]
+    text: Mapped[str] = mapped_column(Prose)
+    change: Mapped[list[str]]
+    base: Mapped[int]
+    recipe_name: Mapped[str]
+    recipe_hash: Mapped[str] = mapped_column(ForeignKey("recipes.hash"))
+    settings: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    code: Mapped[str]
+    data: Mapped[str]
+    content: Mapped[str]
+    level: Mapped[float]
+    first_seed: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str]
+    outcome: Mapped[str | None]
+    result: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    created: Mapped[float]
+    decided: Mapped[float | None]
+    __table_args__ = (
+        UniqueConstraint("loop_id", "number", name="uq_proposals_number"),
+        CheckConstraint("state IN ('waiting', 'open', 'decided')", name="ck_proposals_state"),
+    )
+
+
+class ProposalRun(Base):
+    """A run that a proposal was tried with, that measures it as a baseline, or that confirms it."""
+
+    __tablename__ = "proposal_runs"
+    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposals.id"), primary_key=True)
+    role: Mapped[str] = mapped_column(primary_key=True)
+    seed: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    __table_args__ = (
+        Index("ix_proposal_runs_run", "run_id"),
+        CheckConstraint("role IN ('trial', 'baseline', 'confirm')", name="ck_proposal_runs_role"),
+    )

@@ -10,13 +10,14 @@ every guardrail" needs each test to succeed, so nothing is corrected for their n
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 from ablata.stats.batch import StudyBatch
 from ablata.stats.contrasts import contrasts, t_quantile, upper_tail
@@ -110,3 +111,37 @@ def judge_guard(
         state: Literal["within", "beyond", "open"] = "within" if p < bound else "beyond" if beyond else "open"
         judged.append(GuardedArm(state=state, seeds=seeds, effect=effect, worst=worst, p=p))
     return tuple(judged)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledDifference(Jsonable):
+    """The difference of two groups of runs whose noise is pooled with that of others.
+
+    Attributes:
+        effect: second minus first.
+        low, high: one-sided bounds, each at the level that was asked for.
+    """
+
+    effect: float
+    low: float
+    high: float
+
+
+def pooled_difference(
+    first: Sequence[float], second: Sequence[float], pools: Sequence[Sequence[float]] = (), *, alpha: float = 0.05
+) -> PooledDifference:
+    """Return the difference of two groups of runs, by a t test whose variance is pooled over all groups.
+
+    Args:
+        first, second: at least one value each.
+        pools: further groups of runs of equal code, which tell the noise alone.
+        alpha: of each one-sided bound.
+    """
+    groups = [np.asarray(group, dtype=np.float64) for group in (first, second, *pools) if len(group)]
+    df = sum(len(group) - 1 for group in groups)
+    effect = float(np.mean(second) - np.mean(first))
+    if df == 0:
+        return PooledDifference(effect=effect, low=-math.inf, high=math.inf)
+    variance = sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / df
+    half = float(stdtrit(df, 1 - alpha)) * math.sqrt(variance * (1 / len(first) + 1 / len(second)))
+    return PooledDifference(effect=effect, low=effect - half, high=effect + half)

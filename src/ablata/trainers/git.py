@@ -114,6 +114,46 @@ def remove_worktree(folder: Path, ref: str, trees: Path) -> None:
         _git(folder, "worktree", "remove", "--force", str(tree))
 
 
+def git_tree(folder: Path, commit: str) -> str:
+    """Return the name of a commit's tree: equal for commits with equal files.
+
+    Raises:
+        SettingsError: there is no such commit.
+    """
+    found = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{tree}}")
+    if found is None:
+        raise SettingsError("A git commit must be in the repository", found=f"{commit} in {folder}")
+    return found.decode().strip()
+
+
+def changed_files(folder: Path, first: str, second: str) -> list[str] | None:
+    """Return the files that differ between two commits, relative to the top folder; None where git cannot tell."""
+    found = _git(folder, "diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", first, second)
+    return None if found is None else [os.fsdecode(name) for name in found.split(b"\0") if name]
+
+
+def file_at(folder: Path, commit: str, name: str) -> bytes | None:
+    """Return the content of a file of a commit, its name relative to the top folder; None where it has none."""
+    return _git(folder, "cat-file", "blob", f"{commit}:{name}")
+
+
+def lines_added(folder: Path, first: str, second: str) -> int:
+    """Return how many more lines of text the files of the second commit have than those of the first."""
+    found = _git(folder, "diff", "--numstat", "--no-renames", "--no-ext-diff", first, second) or b""
+    counts = [line.split(b"\t")[:2] for line in found.splitlines()]
+    return sum(int(added) - int(removed) for added, removed in counts if added.isdigit() and removed.isdigit())
+
+
+def contains(folder: Path, commit: str, older: str) -> bool:
+    """Tell whether a commit has another one among those it came from."""
+    return _git(folder, "merge-base", "--is-ancestor", older, commit) is not None
+
+
+def has_changes(folder: Path) -> bool:
+    """Tell whether tracked files of a repository have changes that are not committed."""
+    return bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+
+
 def _top(folder: Path) -> Path:
     return Path(os.fsdecode((_git(folder, "rev-parse", "--show-toplevel") or b"").strip()))
 

@@ -23,7 +23,7 @@ _LARGEST_SOURCE = 64 * 2**20
 def code_of(command: Command, arguments: Sequence[str]) -> str:
     """Return the fingerprint of a program's code.
 
-    It is made of the sources that the program declares; or else of
+    It is made of the sources that the program declares, where it runs with the files of the working folder; or else of
 
     - the commit of its git ref; or git's commit with a digest of all uncommitted changes of the working folder and of
       new files of code; or, outside git, the files of code in the working folder and below it;
@@ -38,7 +38,7 @@ def code_of(command: Command, arguments: Sequence[str]) -> str:
         SettingsError: a declared source is missing, or the ref is none.
     """
     folder = Path(command.folder)
-    if command.sources:
+    if command.sources and command.ref is None:
         return "files-" + content_digest(folder, command.sources)
     repository = repository_of(folder)
     root = folder.resolve() if repository is None else repository.top.resolve()

@@ -75,24 +75,7 @@ def compare_commands(
     """
     if not commands:
         raise SettingsError("The first command is the control", found="no command", do="ablata compare 'python a.py'")
-    if not scores:
-        raise SettingsError(
-            "A program's score must be named", found="no --score", do="--score val_acc, as it stands in the output"
-        )
-    templates = [split_words(text) for text in commands]
-    values = _values(sets, templates)
-    shared: dict[str, Any] = {
-        "scores": scores,
-        "lower": lower_is_better(parse_score(scores[0]).label, lower),
-        "timeout": timeout,
-        "inputs": tuple(inputs),
-        "sources": tuple(sources),
-        "folder": str((folder or Path.cwd()).absolute()),
-    }
-    control, *others = (
-        Command.of(words, values={key: values[key] for key in own_keys(words) if key in values}, **shared)
-        for words in templates
-    )
+    control, *others = _commands(commands, sets, scores, lower, timeout, inputs, sources, folder)
     made = dict(zip(arm_names(control.words, [other.words for other in others]), others, strict=True))
     _add_arms(made, arms, control)
     if factors and made:
@@ -104,7 +87,7 @@ def compare_commands(
             found=f"only {control.text()}",
             do="give a second one, or --arm NAME:key=value" if verb == "compare" else "--arm NAME:key=value",
         )
-    label = Path(next((word for word in control.words[1:] if "." in word), control.words[0])).name
+    label = _label(control)
     named = {arm: command.model_copy(update={"name": label}) for arm, command in made.items()}
     study = Study(
         name=name or "unnamed",
@@ -137,6 +120,61 @@ def compare_commands(
     typed = [*_typed(verb, options), *(commands if verb == "compare" else ())]
     study = replace(study, commands=(shlex.join(typed),))
     return study if name else named_by_content(study, label, budget)
+
+
+def one_command(
+    text: str,
+    sets: Sequence[str] = (),
+    *,
+    scores: Sequence[str],
+    lower: bool | None = None,
+    timeout: float | None = None,
+    inputs: Sequence[str] = (),
+    sources: Sequence[str] = (),
+    folder: Path | None = None,
+) -> Command:
+    """Return a command as it is typed; the arguments are those of `compare_commands`.
+
+    Raises:
+        SettingsError: the command or a score is wrong.
+    """
+    (made,) = _commands([text], sets, scores, lower, timeout, inputs, sources, folder)
+    return made.model_copy(update={"name": _label(made)})
+
+
+def _commands(
+    texts: Sequence[str],
+    sets: Sequence[str],
+    scores: Sequence[str],
+    lower: bool | None,
+    timeout: float | None,
+    inputs: Sequence[str],
+    sources: Sequence[str],
+    folder: Path | None,
+) -> list[Command]:
+    if not scores:
+        raise SettingsError(
+            "A program's score must be named", found="no --score", do="--score val_acc, as it stands in the output"
+        )
+    templates = [split_words(text) for text in texts]
+    values = _values(sets, templates)
+    shared: dict[str, Any] = {
+        "scores": scores,
+        "lower": lower_is_better(parse_score(scores[0]).label, lower),
+        "timeout": timeout,
+        "inputs": tuple(inputs),
+        "sources": tuple(sources),
+        "folder": str((folder or Path.cwd()).absolute()),
+    }
+    return [
+        Command.of(words, values={key: values[key] for key in own_keys(words) if key in values}, **shared)
+        for words in templates
+    ]
+
+
+def _label(command: Command) -> str:
+    """Return what people call a command: its script, or else its program."""
+    return Path(next((word for word in command.words[1:] if "." in word), command.words[0])).name
 
 
 def _values(sets: Sequence[str], templates: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -1,0 +1,264 @@
+"""Research loops: a rule fixed at the start, a stream of proposals, the runs that each was judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, insert, select, update
+
+from ablata.base.errors import RecordError, nearest
+from ablata.records.database import ANOTHER_LAB, Database, looked_in
+from ablata.records.rows import (
+    LoopRow,
+    LoopRun,
+    NewProposal,
+    NewRun,
+    Outcome,
+    ProposalRow,
+    ProposalState,
+    RunRole,
+    RunRow,
+)
+from ablata.records.runs import RUN_COLUMNS, insert_ignoring, insert_run, own_settings
+from ablata.records.studies import check_name
+from ablata.records.tables import LoopTable, ProposalRun, ProposalTable, RecipeTable, Run
+from ablata.records.values import clock, decode, encode
+
+_LOOP_COLUMNS = tuple(getattr(LoopTable, field.name) for field in fields(LoopRow))
+_PROPOSAL_COLUMNS = tuple(getattr(ProposalTable, field.name) for field in fields(ProposalRow) if field.name != "recipe")
+
+
+class Loops:
+    """The research loops of a ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self, name: str, spec: dict[str, Any], start: NewProposal, *, budget: float | None, first_seed: int
+    ) -> LoopRow:
+        """Create a loop, or return the one of this name if it is the same; the budget may be another.
+
+        Args:
+            name: unique in the ledger.
+            spec: what is fixed: metric, rule, guardrails and the like; JSON-safe.
+            start: the state that it starts from, proposal 0.
+            budget: seconds of training; None: no end.
+            first_seed: seeds count up from here.
+
+        Raises:
+            RecordError: a loop of this name exists and differs.
+        """
+        check_name(name)
+        with self._database.write() as connection:
+            insert_ignoring(
+                connection, LoopTable, {"name": name, "spec": spec, "budget": budget, "best": 0, "created": clock()}
+            )
+            loop = _find(connection, name)
+            present = _proposals(connection, name)
+            if not present:
+                _insert(connection, name, 0, start, level=0.0, first_seed=first_seed, state="decided", outcome="keep")
+                return loop
+            first = present[0]
+            if decode(encode(spec)) != loop.spec or first.recipe_hash != start.recipe_hash:
+                differing = [key for key in {*spec, *loop.spec} if decode(encode(spec)).get(key) != loop.spec.get(key)]
+                raise RecordError(
+                    "A loop is fixed when it starts: the same name must mean the same loop",
+                    found=f"loop {name!r} differs in {', '.join(sorted(differing)) or 'what it runs'}",
+                    do="give the new loop another name",
+                )
+            connection.execute(update(LoopTable).where(LoopTable.name == name).values(budget=budget))
+            return _find(connection, name)
+
+    def get(self, name: str) -> LoopRow:
+        """Return a loop.
+
+        Raises:
+            RecordError: there is none of this name.
+        """
+        with self._database.read() as connection:
+            return _find(connection, name)
+
+    def all(self) -> list[LoopRow]:
+        """Return all loops, newest first."""
+        with self._database.read() as connection:
+            return [LoopRow(*row) for row in connection.execute(select(*_LOOP_COLUMNS).order_by(LoopTable.id.desc()))]
+
+    def proposals(self, name: str) -> list[ProposalRow]:
+        """Return a loop's proposals in the order they were submitted, the start first.
+
+        Raises:
+            RecordError: there is no loop of this name.
+        """
+        with self._database.read() as connection:
+            _find(connection, name)
+            return _proposals(connection, name)
+
+    def submit(
+        self,
+        name: str,
+        new: NewProposal,
+        level: Callable[[Sequence[ProposalRow]], float],
+        *,
+        same: Callable[[ProposalRow], bool],
+        waits: bool = False,
+    ) -> tuple[ProposalRow, bool]:
+        """Give a proposal its place in the stream, or return the equal one that has one already.
+
+        Args:
+            name: the loop.
+            new: the proposal.
+            level: gives what it is held against, from those before it.
+            same: tells whether one that is there is equal to it.
+            waits: leave it for a worker.
+
+        Returns:
+            The proposal, and whether it is new.
+        """
+        with self._database.write() as connection:
+            loop = _find(connection, name)
+            present = _proposals(connection, name)
+            # The best comes first: what equals it changes nothing, whatever it was when it was proposed.
+            for known in sorted(present, key=lambda one: one.number != loop.best):
+                if same(known):
+                    return known, False
+            number = present[-1].number + 1
+            state: ProposalState = "waiting" if waits else "open"
+            _insert(connection, name, number, new, level=level(present), first_seed=present[0].first_seed, state=state)
+            return _proposals(connection, name)[-1], True
+
+    def take(self, name: str, number: int | None = None) -> ProposalRow | None:
+        """Take a proposal that waits for a worker: the one of a number, or the first; None: there is none."""
+        with self._database.write() as connection:
+            for waiting in _proposals(connection, name):
+                if waiting.state == "waiting" and number in (None, waiting.number):
+                    _set(connection, name, waiting.number, state="open")
+                    return waiting
+        return None
+
+    def enqueue(self, name: str, number: int, role: RunRole, new: NewRun) -> RunRow:
+        """Give a proposal the run of this identity, creating a waiting one if need be."""
+        with self._database.write() as connection:
+            run = insert_run(connection, new)
+            key = {"proposal_id": _key(connection, name, number), "role": role, "seed": new.seed}
+            insert_ignoring(connection, ProposalRun, {**key, "run_id": run.id})
+            which = [getattr(ProposalRun, column) == value for column, value in key.items()]
+            connection.execute(update(ProposalRun).where(*which).values(run_id=run.id))
+            return run
+
+    def runs(self, name: str) -> list[LoopRun]:
+        """Return the runs of a loop, by proposal, role and seed, in one query."""
+        query = select(ProposalTable.number, ProposalRun.role, ProposalRun.seed, *RUN_COLUMNS).select_from(ProposalRun)
+        query = query.join(ProposalTable, ProposalTable.id == ProposalRun.proposal_id)
+        query = query.join(LoopTable, LoopTable.id == ProposalTable.loop_id).join(Run, Run.id == ProposalRun.run_id)
+        query = query.where(LoopTable.name == name).order_by(ProposalTable.number, ProposalRun.role, ProposalRun.seed)
+        with self._database.read() as connection:
+            return [LoopRun(number, role, seed, RunRow(*run)) for number, role, seed, *run in connection.execute(query)]
+
+    def decide(
+        self, name: str, number: int, outcome: Outcome, result: dict[str, Any], *, against: int, first_seed: int
+    ) -> bool:
+        """Record what became of a proposal; one that is kept becomes the best.
+
+        Args:
+            name: the loop.
+            number: of the proposal.
+            outcome: what became of it.
+            result: how it was decided; JSON-safe.
+            against: the best that it was judged against.
+            first_seed: from which seed on its runs may measure it as a baseline.
+
+        Returns:
+            False where another proposal has become the best meanwhile, so that it has to be judged again.
+        """
+        with self._database.write() as connection:
+            loop = _find(connection, name)
+            row = next(one for one in _proposals(connection, name) if one.number == number)
+            if row.state == "decided":
+                return True
+            if loop.best != against:
+                return False
+            _set(
+                connection, name, number, state="decided", outcome=outcome, result=result, decided=clock(),
+                first_seed=first_seed,
+            )  # fmt: skip
+            if outcome == "keep":
+                connection.execute(update(LoopTable).where(LoopTable.name == name).values(best=number))
+            return True
+
+    def reopen(self, name: str, number: int, result: dict[str, Any]) -> None:
+        """Give a proposal that was not kept a second chance.
+
+        Args:
+            name: the loop.
+            number: of the proposal.
+            result: what is known of the first.
+        """
+        with self._database.write() as connection:
+            _set(connection, name, number, state="open", outcome=None, decided=None, result=result)
+
+
+def loops_of_runs(connection: Connection) -> dict[str, list[str]]:
+    """Return the names of the loops that use each run, by run id."""
+    query = select(ProposalRun.run_id, LoopTable.name).join(ProposalTable, ProposalTable.id == ProposalRun.proposal_id)
+    query = query.join(LoopTable, LoopTable.id == ProposalTable.loop_id).distinct().order_by(LoopTable.name)
+    found: dict[str, list[str]] = {}
+    for run, name in connection.execute(query):
+        found.setdefault(run, []).append(name)
+    return found
+
+
+def _find(connection: Connection, name: str) -> LoopRow:
+    row = connection.execute(select(*_LOOP_COLUMNS).where(LoopTable.name == name)).one_or_none()
+    if row is not None:
+        return LoopRow(*row)
+    names = list(connection.scalars(select(LoopTable.name)))
+    close = nearest(name, names)
+    raise RecordError(
+        "A loop must be in the ledger",
+        found=f"no loop {name!r} in {looked_in(connection)}" + (f"; there is {close!r}" if close else ""),
+        do=f"start one: ablata loop start {name} ..., {ANOTHER_LAB}",
+    )
+
+
+def _proposals(connection: Connection, name: str) -> list[ProposalRow]:
+    settings = func.coalesce(ProposalTable.settings, RecipeTable.settings)
+    query: Select[Any] = select(*_PROPOSAL_COLUMNS, settings).join(LoopTable, LoopTable.id == ProposalTable.loop_id)
+    query = query.join(RecipeTable, RecipeTable.hash == ProposalTable.recipe_hash).where(LoopTable.name == name)
+    return [ProposalRow(*row) for row in connection.execute(query.order_by(ProposalTable.number))]
+
+
+def _key(connection: Connection, name: str, number: int) -> int:
+    query = select(ProposalTable.id).join(LoopTable, LoopTable.id == ProposalTable.loop_id)
+    key: int | None = connection.scalar(query.where(LoopTable.name == name, ProposalTable.number == number))
+    if key is None:
+        raise RecordError(f"A proposal of loop {name!r} must be in the ledger", found=f"no proposal {number}")
+    return key
+
+
+def _set(connection: Connection, name: str, number: int, **values: Any) -> None:
+    connection.execute(update(ProposalTable).where(ProposalTable.id == _key(connection, name, number)).values(**values))
+
+
+def _insert(
+    connection: Connection,
+    name: str,
+    number: int,
+    new: NewProposal,
+    *,
+    level: float,
+    first_seed: int,
+    state: ProposalState,
+    outcome: Outcome | None = None,
+) -> None:
+    given = {field.name: getattr(new, field.name) for field in fields(new) if field.name != "recipe"}
+    connection.execute(
+        insert(ProposalTable).values(
+            loop_id=select(LoopTable.id).where(LoopTable.name == name).scalar_subquery(),
+            number=number, settings=own_settings(connection, new.recipe_hash, new.recipe), level=level,
+            first_seed=first_seed, state=state, outcome=outcome, created=clock(),
+            decided=clock() if outcome else None, **given,
+        )
+    )  # fmt: skip

@@ -1,0 +1,120 @@
+"""`ablata loop`: a judge for proposed changes, as somebody or some agent types it in a git repository."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablata.records import Ledger
+
+SCRIPT = """
+import argparse, random, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--seed", type=int)
+parser.add_argument("--lr", type=float, default=0.0)
+args = parser.parse_args()
+WIDTH = 2
+PAUSE = 0.0
+time.sleep(PAUSE)
+print("acc:", 90 + WIDTH + args.lr + random.Random(args.seed * 1000 + WIDTH).gauss(0, 0.1))
+"""
+START = ("loop", "start", "tune", "--command", f"{sys.executable} train.py --seed {{seed}}", "--score", "acc",
+         "--margin", "0.2", "--worktree")  # fmt: skip
+
+
+def git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def commit(tmp_path: Path) -> Callable[..., str]:
+    """A function that changes a text of train.py and commits it, in a repository that begins with one commit."""
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    git("init", "-q")
+    git("add", "train.py")
+    git("commit", "-qm", "start")
+
+    def change(old: str, new: str) -> str:
+        assert old in script.read_text()
+        script.write_text(script.read_text().replace(old, new))
+        git("commit", "-qam", new)
+        return git("rev-parse", "HEAD")
+
+    return change
+
+
+def test_commits_are_kept_and_discarded_and_equal_ones_are_answered_without_a_run(
+    commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
+) -> None:
+    begun = ablata(*START)
+    assert (begun.status, "loop tune is ready" in begun.out) == (0, True), begun.err
+    commit("WIDTH = 2", "WIDTH = 5")
+    kept = ablata("loop", "try", "wider", "--ref", "HEAD")
+    assert (kept.status, "KEEP  tune #1: wider" in kept.out) == (0, True), kept.err
+    assert "to 11 runs" in kept.err
+    runs = ablata("runs", "list").out
+    again = ablata("loop", "try", "wider", "--ref", "HEAD", "--json")
+    assert (again.status, json.loads(again.out)["outcome"], json.loads(again.out)["is_old"]) == (0, "keep", True)
+    commit("WIDTH = 5", "# how many units\nWIDTH = 5")
+    comment = ablata("loop", "try", "same code, new comment", "--ref", "HEAD")
+    assert (comment.status, "identical to the baseline" in comment.out) == (1, True)
+    commit("WIDTH = 5", "WIDTH = 2")
+    back = ablata("loop", "try", "as it was", "--ref", "HEAD")
+    assert (back.status, "It equals the start" in back.out) == (1, True)
+    assert ablata("runs", "list").out == runs, "nothing was run for any of them"
+    commit("WIDTH = 2", "WIDTH = 1")
+    worse = ablata("loop", "try", "narrower", "--ref", "HEAD")
+    assert (worse.status, worse.out.split()[0]) == (1, "DISCARD")
+    commit("WIDTH = 1", "WIDTH = 1 / 0")
+    crash = ablata("loop", "try", "broken", "--ref", "HEAD")
+    assert (crash.status, "ZeroDivisionError" in crash.out) == (4, True)
+    trees = git("worktree", "list").splitlines()
+    assert len(trees) == 3, "beside the folder itself those of the start and of the best"
+
+
+def test_wrong_use_and_a_broken_judge_have_statuses_of_their_own(
+    commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
+) -> None:
+    assert ablata("loop", "try", "wider", "--ref", "HEAD").status == 2
+    misspelt = ablata(*[word.replace("acc", "auc") for word in START])
+    assert (misspelt.status, "must hold the score auc; it names acc" in misspelt.err) == (1, True)
+    assert ablata(*START).status == 0
+    nothing = ablata("loop", "try", "wider")
+    assert (nothing.status, "--ref HEAD" in nothing.err) == (2, True)
+    assert ablata("loop", "try", "wider", "--ref", "nowhere").status == 2
+    assert ablata("loop", "try", "wider", "--set", "lr=3").status == 2, "the command has no such key"
+
+
+@pytest.mark.slow
+def test_a_try_that_was_killed_goes_on_with_the_same_command(
+    commit: Callable[..., str], home: Path, ablata: Callable[..., Any], start: Callable[..., Any]
+) -> None:
+    assert ablata(*START).status == 0
+    commit("WIDTH = 2\nPAUSE = 0.0", "WIDTH = 5\nPAUSE = 1.0")
+    for wanted in (1, 3):
+        process = start("loop", "try", "wider", "--ref", "HEAD")
+        deadline = time.monotonic() + 60
+        with Ledger(home=home) as ledger:
+            while not (len(ledger.runs.find()) > wanted and ledger.runs.find(state="running")):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = ablata("loop", "try", "wider", "--ref", "HEAD")
+    assert (done.status, "KEEP  tune #1: wider" in done.out) == (0, True), done.err
+    with Ledger(home=home) as ledger:
+        runs = ledger.runs.find()
+        assert len({run.identity for run in runs}) == len(runs), "no run was made twice"
+        assert {run.state for run in runs} == {"completed"}
