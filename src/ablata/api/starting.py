@@ -107,9 +107,10 @@ def propose(
     ways = [one for one in recognize(root, cache) if task in (None, one.task)]
     if not ways:
         raise DataError(
-            "A folder must have a layout that is known",
+            "The layout of the folder must be one that is recognised",
             found=f"{folder}{f', for the task {task}' if task else ''}",
-            do=f"known are: images/ and masks/ of the same names; train/CLASS/ and val/CLASS/; {box_formats()}",
+            do=f"arrange it as one of: images/ and masks/ with files of the same names; "
+            f"train/CLASS/ and val/CLASS/; {box_formats()}",
         )
     found, *others = ways
     if found.faults:

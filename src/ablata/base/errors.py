@@ -106,6 +106,13 @@ def at_key(key: str, must: str) -> str:
     return key + must.removeprefix("It") if must.startswith("It ") else f"{key}: {must}"
 
 
+def reason(error: Exception) -> str:
+    """Return what an exception says of a file: no path twice, no error number, no name of a Python class."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"no {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)
+
+
 def listing(names: Iterable[str]) -> str:
     """Join names for a message: `a, b, c`, or `nothing` if there are none."""
     return ", ".join(names) or "nothing"

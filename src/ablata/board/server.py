@@ -125,7 +125,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
             raise SettingsError(
                 "The board must be able to listen on its address",
                 found=f"{host}:{wanted}: {error}",
-                do="another --port, or none for a free one",
+                do="choose another --port, or leave --port out to get a free one",
             ) from error
         else:
             return made

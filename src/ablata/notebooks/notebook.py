@@ -261,7 +261,9 @@ def load_notebook(name: str) -> Notebook:
         SettingsError: there is no such notebook, or its file is wrong.
     """
     if name not in NAMES:
-        raise SettingsError(f"A notebook must be one of {listing(NAMES)}", found=name)
+        raise SettingsError(
+            f"The notebook must be one of {listing(NAMES)}", found=name, do="ablata replicate list shows them"
+        )
     return read_notebook(_FOLDER / f"{name}.yaml")
 
 
@@ -274,5 +276,5 @@ def read_notebook(path: Path) -> Notebook:
     try:
         tree: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise SettingsError("A notebook must be a YAML file", found=f"{path}: {error}") from None
+        raise SettingsError("A notebook must be a YAML file", found=f"{path}: {error}", do="correct the file") from None
     return restore(Notebook, tree, source=str(path))

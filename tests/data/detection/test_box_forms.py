@@ -14,10 +14,10 @@ from .sets import HEIGHT, WIDTH, Tree, voc_object, voc_text, write_coco, write_v
 
 FORMS: dict[str, tuple[Callable[[float, float, float, float], list[float]], str]] = {
     "fractions": (lambda x, y, w, h: [x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT], "fractions of the image"),
-    "corners": (lambda x, y, w, h: [x, y, x + w, y + h], r"fit as \[left, top, right, bottom\]"),
-    "centres": (lambda x, y, w, h: [x + w / 2, y + h / 2, w, h], r"fit as \[center x, center y"),
-    "y before x": (lambda x, y, w, h: [y, x, h, w], r"fit as \[y, x, height, width\]"),
-    "corners, y before x": (lambda x, y, w, h: [y, x, y + h, x + w], r"fit as \[top, left"),
+    "corners": (lambda x, y, w, h: [x, y, x + w, y + h], r"only when read as \[left, top, right, bottom\]"),
+    "centres": (lambda x, y, w, h: [x + w / 2, y + h / 2, w, h], r"only when read as \[center x, center y"),
+    "y before x": (lambda x, y, w, h: [y, x, h, w], r"only when read as \[y, x, height, width\]"),
+    "corners, y before x": (lambda x, y, w, h: [y, x, y + h, x + w], r"only when read as \[top, left"),
 }
 
 
@@ -54,7 +54,7 @@ def test_widths_in_the_place_of_far_corners_are_refused_in_voc(tmp_path: Path) -
     settings = write_voc(tmp_path)
     for place, file in enumerate(sorted((tmp_path / "Annotations").iterdir())):
         file.write_text(voc_text(voc_object(40 + place, 30, 12, 10) + voc_object(3, 20 + place, 30, 11)))
-    with pytest.raises(DataError, match=r"fit as \[x, y, width, height\]"):
+    with pytest.raises(DataError, match=r"only when read as \[x, y, width, height\]"):
         settings.build(tmp_path / "cache")
 
 
@@ -64,7 +64,7 @@ def test_one_box_in_another_form_among_right_ones_is_refused_by_its_mask(tmp_pat
         one = train["annotations"][3]
         one["bbox"] = FORMS[form][0](*one["bbox"])
 
-    with pytest.raises(DataError, match=r"and this one is its mask's extent as \[.*\n.*2\.png annotation 4 \["):
+    with pytest.raises(DataError, match=r"but this one fits its mask only when read as \[.*\n.*2\.png annotation 4 \["):
         write_coco(tmp_path, change).build(tmp_path / "cache")
 
 
@@ -74,9 +74,10 @@ def test_one_box_without_a_mask_that_leaves_its_image_and_lies_in_it_in_another_
         train["annotations"][1]["bbox"] = [50, 2, 20, 20]
 
     settings = write_coco(tmp_path, change, masks=False)
-    (told,) = (one for one in settings.build(tmp_path / "cache").notices if "by far" in one)
+    (told,) = (one for one in settings.build(tmp_path / "cache").notices if "far outside" in one)
     assert told == (
-        "boxes that leave their image by far, and lie in it as [left, top, right, bottom]: train.json: 1.png "
+        "boxes that lie far outside their image, and inside it when read as [left, top, right, bottom]: train.json: "
+        "1.png "
         "annotation 1 [30, 20, 60, 44]"
     )
     strict = settings.model_copy(update={"on_invalid": "refuse"})

@@ -94,7 +94,7 @@ REPAIRABLE: dict[str, tuple[Callable[[Tree], object], str, int]] = {
     "empty mask": (
         lambda tree: first(tree, segmentation={"size": [12, 16], "counts": [192]}), "have a pixel", 1
     ),
-    "duplicate id": (lambda tree: first(tree, id=2), "number of its own", 2),
+    "duplicate id": (lambda tree: first(tree, id=2), "an id of its own", 2),
 }  # fmt: skip
 
 

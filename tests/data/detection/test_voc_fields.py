@@ -21,7 +21,7 @@ REFUSED = {
     "width a word": (voc_text(voc_object(5, 6, 30, 40), width="wide"), r"one\.xml width='wide'"),
     "another size": (voc_text(voc_object(5, 6, 30, 40), width=65), "annotated 48x65, is 48x64"),
     "no XML": ("<annotation>", r"one\.xml"),
-    "an entity": ('<!DOCTYPE a [<!ENTITY x "y">]>' + voc_text(voc_object(5, 6, 30, 40)), "no document type"),
+    "an entity": ('<!DOCTYPE a [<!ENTITY x "y">]>' + voc_text(voc_object(5, 6, 30, 40)), "not declare a document type"),
     "an unknown encoding": ('<?xml version="1.0" encoding="klingon"?>' + voc_text(""), r"one\.xml"),
     "bytes of another encoding": (voc_text("<object><name>猫</name></object>").encode("gb2312"), r"one\.xml"),
 }

@@ -31,12 +31,12 @@ REFUSED: dict[str, list[tuple[str, str, str]]] = {
     "cvat": [
         ('xtl="10.00"', 'xtl="left"', r"xtl must be a number\n.*annotations\.xml: 0\.jpg, box 1 xtl='left'"),
         ('xtl="10.00"', "", r"xtl must be given\n.*0\.jpg, box 1 no xtl"),
-        ('rle="0,2000"', 'rle="0,1999"', r"rle must be positive, and sum.*\n.*0\.jpg, mask 2: sum 1999 for 40 x 50"),
+        ('rle="0,2000"', 'rle="0,1999"', r"run lengths in rle.*\n.*0\.jpg, mask 2: sum 1999 for 40 x 50"),
         ('rle="0,2000"', 'rle="0;2000"', r"rle must be whole numbers"),
         ('name="0.jpg"', 'name="nine.jpg"', r"Every annotated image must exist\n.*annotations\.xml: nine\.jpg"),
-        ('<box label="cat"', '<box label="cow"', r"Classes must be listed \(cat, dog\)\n.*box 1: 'cow'"),
+        ('<box label="cat"', '<box label="cow"', r"one of the listed classes \(cat, dog\)\n.*box 1: 'cow'"),
         ("<box ", "<blob ", r"Annotations must be XML"),
-        ("<annotations>", "<!DOCTYPE a><annotations>", r"must declare no document type"),
+        ("<annotations>", "<!DOCTYPE a><annotations>", r"must not declare a document type"),
         ("</annotations>", "<track/></annotations>", r"tracks of a video\n.*CVAT for images 1\.1"),
     ],
     "supervisely": [
@@ -58,8 +58,8 @@ REFUSED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "coco": [
         ('"bbox": [10, 20, 40, 40]', '"bbox": [10, 20, 40]', r"4 numbers\n.*result\.json: 0\.jpg annotation 0"),
-        ('"category_id": 1', '"category_id": 5', r"Categories must be listed"),
-        ('"file_name": "0.jpg"', '"file_name": "../0.jpg"', r"below their folder\n.*image 0: '\.\./0\.jpg'"),
+        ('"category_id": 1', '"category_id": 5', r"one of the listed categories"),
+        ('"file_name": "0.jpg"', '"file_name": "../0.jpg"', r"below the image folder.*\n.*image 0: '\.\./0\.jpg'"),
     ],
     "voc": [
         ("<xmin>11</xmin>", "<xmin>1,1</xmin>", r"xmin must be a number\n.*0\.xml object 1"),
@@ -90,13 +90,17 @@ REPAIRED: dict[str, list[tuple[str, str, str]]] = {
     "cvat": [('<box label="cat"', '<points label="cat" points="1,2" /><box label="cat"', "lines and cuboids left out")],
     "supervisely": [('"origin": [64, 30]', '"origin": [100, 30]', "masks cut at the border of their image")],
     "label_studio": [
-        ('"annotations": [{"id": 0',
-         '"annotations": [{"result": [], "updated_at": "2020"}, {"updated_at": "2021", "id": 0',
-         "annotated more than once the latest taken"),
-        ('"was_cancelled": false', '"was_cancelled": true', "a task that nobody annotated is left out"),
+        (
+            '"annotations": [{"id": 0',
+            '"annotations": [{"result": [], "updated_at": "2020"}, {"updated_at": "2021", "id": 0',
+            "annotated more than once the latest taken",
+        ),
+        ('"was_cancelled": false', '"was_cancelled": true', "a task without annotation is left out"),
     ],
-    "coco": [('"iscrowd": 0', '"iscrowd": "0"', "whole numbers that are written otherwise read")],
-}  # fmt: skip
+    "coco": [
+        ('"iscrowd": 0', '"iscrowd": "0"', "whole numbers written as text or with decimals taken as whole numbers")
+    ],
+}
 
 
 @pytest.mark.parametrize("name", REPAIRED)

@@ -87,7 +87,7 @@ REFUSED = {
     "filename,ant,bee\n0.jpg,1,1\n1.jpg,0,1\n": r"must have one label.*\n.*line 2: ant, bee",
     "filename,ant,bee\n0.jpg,0,0\n1.jpg,0,1\n": r"must have a file and a label\n.*line 2: 0\.jpg, 0, 0",
     "file,label\n0.jpg,\n1.jpg,bee\n": r"must have a file and a label\n.*line 2: 0\.jpg",
-    "file,label\n77.jpg,ant\n1.jpg,bee\n": r"Every image of a table must be there\n.*line 2: 77\.jpg is not there",
+    "file,label\n77.jpg,ant\n1.jpg,bee\n": r"Every image of a table must exist\n.*line 2: 77\.jpg is not there",
 }
 
 

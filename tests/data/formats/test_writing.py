@@ -149,7 +149,7 @@ def test_nothing_is_overwritten_and_names_must_differ(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="folder to make must"):
             convert_boxes(_settings(root), cache, output, write_yolo)
     shutil.copyfile(root / "images/train/0.jpg", root / "images/train/0.png")
-    with pytest.raises(DataError, match=r"names of their own.*\n.*images/train/0"):
+    with pytest.raises(DataError, match=r"must have different names.*\n.*images/train/0"):
         convert_boxes(_settings(root), cache, tmp_path / "made", write_yolo)
     assert not (tmp_path / "made").exists()
 

@@ -116,14 +116,14 @@ def test_polygons_are_masks_and_key_points_are_passed_over(tmp_path: Path) -> No
 
 
 FAULTS = {
-    "2 0.5 0.5 0.2 0.2": r"Classes must be listed \(0, 1 by data\.yaml\)\n.*labels/train/0\.txt, line 1 class=2",
+    "2 0.5 0.5 0.2 0.2": r"one of the listed classes \(0, 1 by data\.yaml\)\n.*labels/train/0\.txt, line 1 class=2",
     "\n-1 0.5 0.5 0.2 0.2": r"line 2 class=-1",
     "cat 0.5 0.5 0.2 0.2": r"class of a line must be a whole number\n.*line 1 class='cat'",
     "0 64 48 32 48": r"must be fractions of the image, 0 to 1, not pixels\n.*line 1: 64",
     "0 0.5 nan 0.2 0.2": r"Coordinates must be finite numbers\n.*line 1: 'nan'",
     "0 0.5, 0.5, 0.2, 0.2": r"Coordinates must be finite numbers\n.*'0\.5,'",
-    "0 0.5 0.5 0.2": r"four numbers, or with the points of a polygon\n.*line 1: 3 numbers",
-    "0 0.5 0.5 0.2 0.2 0.9": r"is the last one a score\?",
+    "0 0.5 0.5 0.2": r"four numbers, or a class and the points of a polygon\n.*line 1: 3 numbers",
+    "0 0.5 0.5 0.2 0.2 0.9": r"if the last is a score",
     "0 0.1 0.1 0.2 0.2 0.3 0.3 0.9": r"line 1: 7 numbers",
 }
 
@@ -143,18 +143,18 @@ def test_what_has_one_meaning_is_repaired_and_told(tmp_path: Path) -> None:
     told = " ".join(data.notices)
     for words in ("line 1 class=0.0 as 0", "annotated twice", "cut at the border", "without area left out"):
         assert words in told
-    with pytest.raises(DataError, match="Whole numbers must be written as such"):
+    with pytest.raises(DataError, match="Whole numbers must be written without quotation marks or decimals"):
         _read(root, on_invalid="refuse").build(tmp_path / "cache")
 
 
 def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
     spoilt = {
-        "names: {0: a, 2: b}\n": r"Names must be numbered 0, 1, 2",
+        "names: {0: a, 2: b}\n": r"must be numbered 0, 1, 2",
         "nc: 3\nnames: [a, b]\n": r"data\.yaml: nc='3', 2 names",
         "names: [a, a]\n": r"must differ\n.*a more than once",
         "nc: two\n": r"nc='two'",
         "names: [a, b": r"data\.yaml must be YAML",
-        "train: images/nowhere\nval: images/val\nnames: [a, b]\n": r"Paths of data\.yaml must lead.*\n.*images/nowhere",
+        "train: images/nowhere\nval: images/val\nnames: [a, b]\n": r"Paths in data\.yaml must lead.*\n.*images/nowhere",
     }
     for number, (config, told) in enumerate(spoilt.items()):
         with pytest.raises(DataError, match=told):
@@ -165,7 +165,7 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(label file must have its image|must be text in UTF-8)\n.*train/[19]\.txt"):
         _read(root).build(tmp_path / "cache")
     corners = write_yolo(tmp_path / "corners", lines=("0 0.5 0.5 0.9 0.95\n1 0.6 0.6 0.8 0.9\n",) * 3)
-    with pytest.raises(DataError, match=r"fit as \[left, top, right, bottom\] alone"):
+    with pytest.raises(DataError, match=r"only when read as \[left, top, right, bottom\]"):
         _read(corners).build(tmp_path / "cache")
 
 

@@ -281,5 +281,5 @@ def test_a_map_with_shared_ids_is_told_to_lose_the_way_back(tmp_path: Path) -> N
     merged = LabelMap("ids", (Label(0, 0, "a"), Label(74, 0, "a"), Label(128, 1, "b"), Label(145, 2, "c")))
     new, _ = _converted(small_set(tmp_path / "set", [0, 74, 128, 145]), Conversion(merged))
     back, done = _converted(new, Conversion(replace(merged), reverse=True), "back")
-    assert "several values of the map share an id: the first of them is written" in done.notices
+    assert "several values of the label map have one id: the first of these values is written" in done.notices
     assert set(np.unique(np.stack(list(_masks(back).values()))).tolist()) == {0, 128, 145}

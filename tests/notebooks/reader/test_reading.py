@@ -239,7 +239,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, words: str) 
 
 def test_absent_files_and_folders_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.txt", tmp_path):
-        with pytest.raises(DataError, match="can be read"):
+        with pytest.raises(DataError, match="must be readable"):
             read_file(path)
 
 

@@ -36,10 +36,15 @@ async def sent(request: Request) -> dict[str, str]:
     """
     board = board_of(request)
     if board.access.read_only:
-        raise RefusedError("This board only shows the lab", do="start it without --read-only")
+        raise RefusedError(
+            "This board was started with --read-only and only shows the lab",
+            do="start it without --read-only to use its forms",
+        )
     body = await request.body()
     if len(body) > _MOST_BYTES:
-        raise RefusedError("A form must be small", found=f"{len(body)} bytes")
+        raise RefusedError(
+            "A form must be small", found=f"{len(body)} bytes", do="use the command line for settings as long as that"
+        )
     fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     if not board.access.allows_form(request, fields):
         raise RefusedError("A form must come from a page of this board", do="load the page again, then send it again")
@@ -57,9 +62,11 @@ def start_study(request: Request, fields: Fields) -> Response:
     arms = [f"{arm}:{change}" for change in _changes(board, fields)]
     arms += _lines(fields, "arms", _ARM, "wide:model.width=32")
     if not arms:
-        raise SettingsError("A study needs an arm", found="no setting that was changed", do="change one, or add an arm")
+        raise SettingsError(
+            "A study needs an arm with a changed setting", found="none", do="change a setting, or add an arm"
+        )
     if not _ARM.fullmatch(arms[0]):
-        raise SettingsError("An arm's name must be letters, digits, . _ + or -", found=arm)
+        raise SettingsError("An arm's name must be letters, digits, . _ + or -", found=arm, do="rename the arm")
     arguments = ["study", "run", "--recipe", _recipe(fields)]
     arguments += [word for value in arms for word in ("--arm", value)]
     for option in ("name", "question", "seeds", "margin"):
@@ -122,7 +129,7 @@ def look_at_data(request: Request, look: str, fields: Fields) -> Response:
     """Count, check or draw a data set."""
     target = fields.get("target", "").strip()
     if look not in LOOKS or not target or target.startswith("-") or ".py" in target:
-        raise SettingsError("What is looked at must be a folder or the name of a recipe", found=target or "nothing")
+        raise SettingsError("Data must be given as a folder or as the name of a recipe", found=target or "nothing")
     board = board_of(request)
     arguments = ["data", look, target, *_lines(fields, "settings", _CHANGE, "data.augment.flip=true")]
     if look == "preview":
@@ -148,7 +155,9 @@ def _recipe(fields: Mapping[str, str]) -> str:
     """A recipe that comes with the package: a file's code is never run because a form named it."""
     name = fields.get("recipe", "")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise SettingsError("A recipe must be one of those listed", found=name)
+        raise SettingsError(
+            "A recipe must be one of those in the list", found=name or "nothing", do="choose one under Start"
+        )
     return name
 
 
@@ -163,7 +172,8 @@ def _changes(board: Board, fields: Mapping[str, str]) -> list[str]:
     ]
     for one in changed:
         if not _CHANGE.fullmatch(one) or _CODE.search(one):
-            raise SettingsError("A setting must be a plain value: code is never run because a form named it", found=one)
+            raise SettingsError("A setting in a form must be a plain value", found=one,
+                                do="give files of code on the command line: a form never runs code")  # fmt: skip
     return changed
 
 
@@ -178,7 +188,8 @@ def _recorded(board: Board, name: str) -> str:
 
 def _sure(fields: Mapping[str, str], what: str) -> None:
     if not fields.get("sure"):
-        raise SettingsError(f"Tick the box to remove {what}", found="not ticked", do="nothing was removed")
+        raise SettingsError(f"The box must be ticked to remove {what}", found="not ticked; nothing was removed",
+                            do="tick it, and send the form again")  # fmt: skip
 
 
 def _lines(fields: Mapping[str, str], name: str, form: re.Pattern[str], example: str) -> list[str]:

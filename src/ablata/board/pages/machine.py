@@ -168,7 +168,7 @@ def _events(lab: Lab) -> TableSection:
     )
     columns = ("When", "Level", "Run", "What")
     return TableSection(
-        title="Events", ident="events", columns=columns, rows=cells, caption="" if cells else "Nothing was told of."
+        title="Events", ident="events", columns=columns, rows=cells, caption="" if cells else "No event was recorded."
     )
 
 

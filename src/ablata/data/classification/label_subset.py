@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ablata.base.errors import DataError, listing
+from ablata.base.errors import DataError, listing, reason
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, ON_DISK, Settings
 from ablata.data.loading.labeled_images import LabeledImageDataset
@@ -60,7 +60,7 @@ class LabelSubset(Settings):
         except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 "label_subset.file must be the splits.json of a run, with `data` and `splits.train`",
-                found=f"{path}: {error.strerror if isinstance(error, OSError) else error!r}",
+                found=f"{path}: {reason(error)}",
             ) from None
         if fingerprint != data.fingerprint:
             raise DataError(

@@ -70,7 +70,9 @@ def refuse_misread(
     other = _by_masks(boxes, form, extents) or _by_sizes(boxes, form, sizes, extents)
     if other is None:
         return False
-    findings.refuse(f"Every box must be written as {form}, and these boxes fit as {other} alone", example)
+    findings.refuse(
+        f"Every box must be written as {form}, but these fit their images only when read as {other}", example
+    )
     return True
 
 
@@ -108,13 +110,18 @@ def note_misread(
             if name == form:
                 continue
             if masked[row] and overlap(other, around[[row]])[0] >= _MASK_FITS:
-                findings.refuse(f"Every box must be written as {form}, and this one is its mask's extent as {name}",
-                                f"{told}, mask {written(extents[row].tolist())}")  # fmt: skip
+                findings.refuse(
+                    f"Every box must be written as {form}, but this one fits its mask only when read as {name}",
+                    f"{told}, mask {written(extents[row].tolist())}",
+                )
                 refused.add(row)
                 break
             if not masked[row] and _fit(other, sizes[[row]])[0]:
-                findings.repairable(f"Every box must be written as {form}",
-                                    f"boxes that leave their image by far, and lie in it as {name}", told)  # fmt: skip
+                findings.repairable(
+                    f"Every box must be written as {form}",
+                    f"boxes that lie far outside their image, and inside it when read as {name}",
+                    told,
+                )
                 break
     return refused
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ablata.base.errors import DataError, choices, listing
+from ablata.base.errors import DataError, choices, listing, reason
 from ablata.base.files import write_text
 from ablata.base.parts import OpenPart
 from ablata.base.seeds import derive
@@ -94,7 +94,7 @@ class Cooccurrence(Settings):
         unknown = sorted(set(self.classes or ()) - set(names))
         if unknown:
             raise DataError(
-                "A graph's chosen classes must be the data's",
+                "The chosen classes of a class graph must be classes of the data set",
                 found=listing(unknown),
                 do=f"choose from {choices(names, unknown[0])}",
             )
@@ -166,9 +166,9 @@ class GraphFile(Settings):
             ours = [name for name in expected if name not in graph.names]
             differing = f"only in the graph: {listing(theirs)}; only in the data: {listing(ours)}"
             raise DataError(
-                "A graph must have the data's classes, in their order",
+                "A class graph must have the classes of the data set, in their order",
                 found=f"{self.path}: {differing if theirs or ours else 'the same in another order'}",
-                do="ablata data graph DATASET --output graph.json",
+                do="make it from this data set: ablata data graph DATASET --output graph.json",
             )
         return graph
 
@@ -192,13 +192,16 @@ def read_graph(path: Path) -> ClassGraph:
         graph = ClassGraph(names, matrix, counts, int(tree["images"]), dict(tree["origin"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            "A class graph must be a JSON file of `ablata data graph`", found=f"{path}: {type(error).__name__} {error}"
+            "A class graph must be a JSON file that `ablata data graph` wrote",
+            found=f"{path}: {reason(error)}",
+            do="make it: ablata data graph DATASET --output graph.json",
         ) from None
     side = len(names)
     if matrix.shape != (side, side) or not np.isfinite(matrix).all() or counts.shape != (side - 1, side - 1):
         raise DataError(
-            "A graph needs a finite weight for every pair of names, and counts for every pair of classes",
+            "A class graph needs a finite weight for every pair of names, and counts for every pair of classes",
             found=f"{path}: {side} names, matrix {matrix.shape}, counts {counts.shape}",
+            do="make it again: ablata data graph DATASET --output graph.json",
         )
     return graph
 

@@ -145,8 +145,9 @@ def _read(settings: Coco, cache: Path, keep_written: bool = False) -> AnnotatedF
     if set(others.values()) != set(categories.values()):
         differing = sorted(set(categories.items()) ^ set(others.items()))
         raise DataError(
-            "Both files must list the same categories",
+            "Both annotation files must list the same categories",
             found=f"{root}: {paths[0]} and {paths[1]} differ in {listing(str(one) for one in differing[:4])}",
+            do="give a category the same id and name in both files",
         )
     if len(categories) != settings.classes:
         raise DataError(
@@ -213,7 +214,7 @@ def _source(
     unknown = sorted(set(categories.values()) - set(names))
     if unknown:
         raise DataError(
-            "Categories must be the classes that are trained, matched by name",
+            "Categories must be the classes of the training set, matched by name",
             found=f"{path}: {listing(unknown[:4])}",
             do=f"the classes are {choices(names, unknown[0])}",
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ablata.base.errors import DataError, choices, listing
+from ablata.base.errors import DataError, choices, listing, reason
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.fields import FieldError, Fields, short
 from ablata.data.detection.problems import Findings
@@ -49,13 +49,17 @@ def read_tree(path: Path) -> Mapping[str, Any]:
     try:
         tree = json.loads(path.read_bytes())
         if not isinstance(tree, dict):
-            raise ValueError(f"a {type(tree).__name__} at the top, not an object with {listing(_LISTS)}")
+            raise ValueError(f"no object with the lists {listing(_LISTS)}")
         for key in _LISTS:
             if not isinstance(tree.get(key), list):
-                raise ValueError(f"{key} is no list" if key in tree else f"no {key}")
+                raise ValueError(f"{key} is no list" if key in tree else f"no list {key}")
         return tree
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError("Annotations must be COCO's JSON", found=f"{path}: {type(error).__name__} {error}") from None
+        raise DataError(
+            "Annotations must be COCO's JSON",
+            found=f"{path}: {reason(error)}",
+            do="export them again as COCO JSON",
+        ) from None
 
 
 def drop_root_category(tree: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -87,13 +91,16 @@ def read_categories(tree: Mapping[str, Any], path: str, findings: Findings) -> d
             fields = Fields(_as_object(values, where), where, findings)
             listed.append((fields.whole("id"), fields.text("name")))
         except FieldError as error:
-            raise DataError(f"Categories must have an id and a name: {error.must}", found=error.found) from None
+            raise DataError(f"Categories must have an id and a name: {error.must}", found=error.found,
+                            do="correct the file, or export it again") from None  # fmt: skip
     for what, values in (("ids", [number for number, _ in listed]), ("names", [name for _, name in listed])):
         twice = [str(value) for value, count in Counter(values).items() if count > 1]
         if twice:
-            raise DataError(f"The {what} of categories must differ", found=f"{path}: {listing(twice)} more than once")
+            raise DataError(f"Categories must differ in their {what}", found=f"{path}: {listing(twice)} more than once",
+                            do=f"give each category {what} of its own")  # fmt: skip
     if not listed:
-        raise DataError("There must be a category", found=f"{path}: categories=[]")
+        raise DataError("COCO's JSON must list at least one category", found=f"{path}: categories=[]",
+                        do="export the annotations with their categories")  # fmt: skip
     return dict(listed)
 
 
@@ -188,9 +195,10 @@ class ObjectReader:
             for number, values in zip(ids, annotations, strict=True):
                 if type(values["id"]) is not int:
                     self.findings.repairable(
-                        "Whole numbers must be written as such", "whole numbers that are written otherwise read",
+                        "Whole numbers must be written without quotation marks or decimals",
+                        "whole numbers written as text or with decimals taken as whole numbers",
                         f"{self.path}: annotation id={short(values['id'])} as {number}",
-                    )  # fmt: skip
+                    )
             return [number for number in ids if number is not None]
         twice = [str(number) for number, count in counts.items() if count > 1 and number is not None]
         odd = [
@@ -199,8 +207,8 @@ class ObjectReader:
             for place, (number, values) in enumerate(zip(ids, annotations, strict=True)) if number is None
         ]  # fmt: skip
         self.findings.repairable(
-            "Every object must have a number of its own",
-            "objects numbered anew, for ids are missing, no numbers or there twice",
+            "Every annotation must have an id of its own",
+            "annotations given new ids, because ids are missing, not numbers, or used twice",
             f"{self.path}: {listing([*odd[:2], *(f'annotation id {one}' for one in twice[:3])])}",
         )
         return list(range(len(ids)))
@@ -215,13 +223,17 @@ class ObjectReader:
         fields = Fields(_as_object(values, place), place, self.findings)
         image_id = fields.key("image_id")
         if image_id not in self.rows:
-            raise FieldError("Every object must be on a listed image", fields.shown("image_id", image_id))
+            raise FieldError(
+                "The image_id of every annotation must be the id of a listed image", fields.shown("image_id", image_id)
+            )
         row = self.rows[image_id]
         fields.where = f"{self.path}: {self.images[row].file_name} annotation {number}"
         category = fields.whole("category_id")
         if category not in self.labels:
             known = choices(map(str, sorted(self.labels)), category)
-            raise FieldError(f"Categories must be listed ({known})", fields.shown("category_id", category))
+            raise FieldError(
+                f"category_id must be one of the listed categories ({known})", fields.shown("category_id", category)
+            )
         mask = read_segmentation(fields, self.sizes[row])
         around = np.zeros(4) if mask is None else extents([mask])[0]
         box = self._box(fields, has_extent=bool((around[2:] > around[:2]).all()))

@@ -258,10 +258,11 @@ class DetectionDataset(Dataset[DetectionBatch]):
             found = f"{len(entries)} images with {objects} crowd regions or difficult objects alone, which are ignored"
         told = "".join(f"; {notice}" for notice in notices)
         if split == "train":
-            raise DataError("A training set must have objects", found=f"{found}{told}")
+            raise DataError("A training set must have objects", found=f"{found}{told}",
+                            do="ablata data check lists what was left out, and why")  # fmt: skip
         raise DataError(
-            "A split that is scored must have an object that counts", found=f"{split}: {found}{told}",
-            do="another data.split_seed, or a larger data.minival" if split == "minival"
+            "A validation split must hold an object that counts in scores", found=f"{split}: {found}{told}",
+            do="choose another data.split_seed, or a larger data.minival" if split == "minival"
             else "ablata data check lists what was left out, and why",
         )  # fmt: skip
 

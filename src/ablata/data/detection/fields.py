@@ -131,7 +131,9 @@ class Fields:
         if not math.isfinite(number) or abs(number) > _MOST_PIXELS:
             raise FieldError(f"{name} must be finite, in pixels", shown)
         if isinstance(value, str):
-            self.findings.repairable("Numbers must not be text", "numbers that are written as text read", shown)
+            self.findings.repairable(
+                "Numbers must not be written as text", "numbers written as text taken as numbers", shown
+            )
         return number
 
     def shown(self, name: str, value: Any) -> str:
@@ -158,8 +160,8 @@ class Fields:
 
     def _tell_written(self, name: str, value: Any, number: int) -> None:
         self.findings.repairable(
-            "Whole numbers must be written as such",
-            "whole numbers that are written otherwise read",
+            "Whole numbers must be written without quotation marks or decimals",
+            "whole numbers written as text or with decimals taken as whole numbers",
             f"{self.shown(name, value)} as {number}",
         )
 

@@ -237,12 +237,14 @@ def image_file(folder: Path, name: str, where: str, findings: Findings) -> Path:
     for candidate in dict.fromkeys((name, slashed, unquote(slashed), *accents)):
         path = PurePosixPath(candidate)
         if path.is_absolute() or ".." in path.parts or "\0" in candidate:
-            findings.refuse("Names of images must be paths below their folder", f"{where}: {name!r}")
+            findings.refuse("Image names must be paths below the image folder, without ..", f"{where}: {name!r}")
             return folder / "outside"
         if exists(folder / path):
             if candidate != name:
                 done = "names with backslashes, %20 or other accents read as those of files"
-                findings.repairable("Names of images must be paths with /", done, f"{where}: {name!r} as {candidate}")
+                findings.repairable(
+                    "Image names must be paths with / between folders", done, f"{where}: {name!r} as {candidate}"
+                )
             return folder / path
     return folder / name
 
@@ -372,7 +374,11 @@ def image_splits(
         DataError: nothing would be left to train on.
     """
     if minival >= max(train, 1):
-        raise DataError("data.minival must leave images to train on", found=f"data.minival={minival} of {train}")
+        raise DataError(
+            "data.minival must leave images to train on",
+            found=f"data.minival={minival} of {train} training images",
+            do="choose a smaller data.minival",
+        )
     names = np.array(groups if groups is not None else [str(row) for row in range(train)])
     order = np.random.default_rng(derive(split_seed, "split")).permutation(np.unique(names))
     held = np.zeros(train, dtype=bool)
@@ -381,7 +387,9 @@ def image_splits(
             break
         held |= names == name
     if minival and held.all():
-        raise DataError("data.minival must leave a group to train on", found=f"data.minival={minival} of {train}")
+        raise DataError("data.minival must leave a group to train on",
+                        found=f"data.minival={minival} of {train} training images in {len(np.unique(names))} groups",
+                        do="choose a smaller data.minival")  # fmt: skip
     splits = {"train": Split("train", np.flatnonzero(~held)), "val": Split("val", np.arange(val, dtype=np.int64))}
     if minival:
         splits["minival"] = Split("train", np.flatnonzero(held))

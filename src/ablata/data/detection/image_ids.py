@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ablata.base.errors import DataError, listing
+from ablata.base.errors import DataError, listing, reason
 from ablata.data.detection.fields import FieldError, Fields
 from ablata.data.detection.problems import Findings
 
@@ -22,7 +22,9 @@ def ids_listed_in(annotations: Path, files: Sequence[Path]) -> list[int | str]:
     missing = [str(file) for file, number in zip(files, ids, strict=True) if number is None]
     if missing:
         raise DataError(
-            "Every image must be listed in the annotations", found=f"{annotations}: not {listing(missing[:3])}"
+            "Every image must be listed in the annotations",
+            found=f"{annotations}: not {listing(missing[:3])}",
+            do="name the annotation file that lists these images, or leave them out",
         )
     return [number for number in ids if number is not None]
 
@@ -44,7 +46,9 @@ def read_image_ids(annotations: Path) -> dict[str, int | str]:
         raise DataError(error.must, found=error.found) from None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
-            "Annotations must be COCO's JSON", found=f"{annotations}: {type(error).__name__} {error}"
+            "Annotations must be COCO's JSON",
+            found=f"{annotations}: {reason(error)}",
+            do="export the annotations again as COCO JSON",
         ) from None
 
 

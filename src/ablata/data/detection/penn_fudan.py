@@ -74,7 +74,11 @@ class PennFudan(DetectionFileSettings):
         folder = next(root / name for name in IMAGES if (root / name).is_dir())
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
         if not self.val < len(files):
-            raise DataError("data.val must leave images to train on", found=f"data.val={self.val} of {len(files)}")
+            raise DataError(
+                "data.val must leave images to train on",
+                found=f"data.val={self.val} of {len(files)} images",
+                do=f"choose data.val below {len(files)}",
+            )
         findings, rules = Findings(self.on_invalid), self.image_rules()
         notes = [root / MASKS / f"{file.stem}_mask.png" for file in files]
         sizes = check_files(files, [None] * len(files), findings, rules)
@@ -109,7 +113,10 @@ def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings, ru
     if numbers.dtype == bool:
         numbers = numbers.astype(np.uint8)
     if numbers.ndim != 2 or not np.issubdtype(numbers.dtype, np.integer):
-        findings.refuse("Every mask must hold a whole number a pixel", f"{note.name}: {numbers.dtype} {numbers.shape}")
+        findings.refuse(
+            "Every mask must be an image with one whole number for each pixel",
+            f"{note.name}: {numbers.dtype} {numbers.shape}",
+        )
         return nothing
     if numbers.shape != size:
         findings.refuse(

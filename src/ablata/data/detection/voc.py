@@ -136,7 +136,9 @@ def _read(settings: Voc, cache: Path) -> AnnotatedFiles:
     names = [_listed(root / path, findings) for path in lists]
     both = sorted(set(names[0]) & set(names[1]))
     if both:
-        findings.refuse("Images to score on must not be trained on", f"{listing(both[:4])} in both lists")
+        findings.refuse(
+            "An image must not be in both the training and the validation split", f"{listing(both[:4])} in both lists"
+        )
     first = 0
     sources, notes = [], [root / path for path in lists]
     for listed in names:
@@ -177,7 +179,7 @@ def _source(root: Path, names: Sequence[str], settings: Voc, first: int, finding
     for name in names:
         note = image_file(root / "Annotations", f"{name}.xml", _LISTS, findings)
         if not exists(note):
-            findings.refuse("Every listed image must have its annotation", f"no file {note}")
+            findings.refuse("Every listed image must have an annotation file", f"no file {note}")
             continue
         try:
             trees.append(read_annotation(note))

@@ -103,7 +103,8 @@ class VocFile:
             close = nearest(name, classes)
             meant = f", nearest {close}" if close else ""
             raise FieldError(
-                f"Classes must be listed ({choices(classes, name)})", f"{where}: {name or 'no name'}{meant}"
+                f"The class of an object must be one of the listed classes ({choices(classes, name)})",
+                f"{where}: {name or 'no name'}{meant}",
             )
         box = element.find("bndbox")
         if box is None:
@@ -123,7 +124,7 @@ def read_annotation(path: Path) -> VocFile:
     content = path.read_bytes()
     try:
         if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-            raise DataError("Annotations must declare no document type", found=f"{path}: a DOCTYPE")
+            raise DataError("Annotation files must not declare a document type (DOCTYPE)", found=f"{path}: a DOCTYPE")
         try:
             tree = ElementTree.fromstring(content)
         except (ElementTree.ParseError, ValueError, LookupError):
@@ -154,5 +155,5 @@ def decode_text(content: bytes, where: str) -> str:
     try:
         return content.decode(encoding)
     except (UnicodeDecodeError, LookupError) as error:
-        raise DataError("Text must be in UTF-8, or in the encoding that it declares", found=f"{where}: {error}",
+        raise DataError("Text must be in UTF-8, or in the encoding that the file declares", found=f"{where}: {error}",
                         do="save the file as UTF-8") from None  # fmt: skip

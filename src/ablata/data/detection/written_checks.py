@@ -83,7 +83,7 @@ def _elsewhere(one: WrittenObject, size: tuple[int, int], findings: Findings) ->
     if overlap(shown[None], extent[None])[0] >= ELSEWHERE:
         return False
     findings.refuse(
-        "A box must be where its mask is",
+        "A box must lie where its mask is",
         f"{one.where} box {written(corners.tolist())}, mask {written(extent.tolist())}",
     )
     return True

@@ -67,7 +67,8 @@ class BoxSet(SplitRule, DetectionFileSettings):
         reading = Reading(self.image_rules(), self.classes, self.on_invalid, keep_written)
         found = chosen.read(root, reading)
         if not found.images:
-            raise DataError("A set must have images", found=f"{root}: none below it")
+            raise DataError("A data set must have images", found=f"{root}: no image below it",
+                            do="name the folder that holds images and annotations")  # fmt: skip
         return self._files(root, found, reading)
 
     def image_ids(self, files: Sequence[Path]) -> list[int | str] | None:

@@ -91,7 +91,9 @@ def read(folder: Path, reading: Reading) -> ReadSet:
         maskless += bare
     both = _in_both(images)
     if both:
-        reading.findings.refuse("Every image must be listed in one file", f"{listing(both[:3])} in several")
+        reading.findings.refuse(
+            "Every image must be listed in one annotation file only", f"{listing(both[:3])} in several"
+        )
     lists = splits_by_lists(folder, [image.file for image in images if not image.split])
     images = [type(one)(one.file, one.entry, one.split or lists.get(one.file, "")) for one in images]
     numbers = [{name: number for number, name in one.items()} for one in categories.values()]
@@ -121,7 +123,7 @@ def _file(
     name, split = relative(path, folder), split_of_file(path, folder)
     findings = reading.of(split)
     if unknown := sorted(set(categories.values()) - set(classes)):
-        raise DataError("Categories must be the classes that are trained, matched by name",
+        raise DataError("Categories must be the classes of the training set, matched by name",
                         found=f"{name}: {listing(unknown[:4])}",
                         do=f"the classes are {choices(classes, unknown[0])}")  # fmt: skip
     listed = read_images(tree, name, findings)
@@ -140,7 +142,9 @@ def _image(folder: Path, image: ListedImage, beside: Sequence[Path], name: str, 
     written = image.file_name
     path = PurePosixPath(written.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or "\0" in written:
-        findings.refuse("Names of images must be paths below their folder", f"{name}: image {image.id}: {written!r}")
+        findings.refuse(
+            "Image names must be paths below the image folder, without ..", f"{name}: image {image.id}: {written!r}"
+        )
         return folder / "outside"
     found = find_image(folder, written, *beside)
     if found is None:
@@ -148,5 +152,5 @@ def _image(folder: Path, image: ListedImage, beside: Sequence[Path], name: str, 
     if not found.as_posix().endswith(written):
         done = "names with backslashes, %20 or other folders read as those of files"
         where = f"{name}: image {image.id}: {written!r} as {relative(found, folder)}"
-        findings.repairable("Names of images must be paths with /", done, where)
+        findings.repairable("Image names must be paths with / between folders", done, where)
     return found

@@ -77,7 +77,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
 def _tree(file: Path) -> ElementTree.Element:
     tree = read_annotation(file).tree
     if tree.find("track") is not None:
-        raise DataError("Annotations must be of images", found=f"{file}: tracks of a video",
+        raise DataError("Annotations must be of images, not of a video", found=f"{file}: tracks of a video",
                         do='export the task again as "CVAT for images 1.1", with its frames')  # fmt: skip
     return tree
 
@@ -180,9 +180,9 @@ def _bitmap(fields: Fields) -> Bitmap:
     try:
         runs = np.array([int(one) for one in text.split(",")], dtype=np.int64)
     except (ValueError, OverflowError):
-        raise FieldError("rle must be whole numbers with commas between", fields.shown("rle", short(text))) from None
+        raise FieldError("rle must be whole numbers separated by commas", fields.shown("rle", short(text))) from None
     if (runs < 0).any() or runs.sum() != width * height or width * height > _MOST_PIXELS:
-        raise FieldError("rle must be positive, and sum to width times height",
+        raise FieldError("The run lengths in rle must be positive, and their sum width times height",
                          f"{fields.where}: sum {runs.sum()} for {width} x {height}")  # fmt: skip
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     return Bitmap(left, top, pixels)

@@ -189,7 +189,8 @@ def read_labels(
         else:
             label = cells.get(labels, "")
         if not label or not cells.get(files):
-            raise DataError("Every line must have a file and a label", found=f"{where}: {short_row(row)}")
+            raise DataError("Every line must have a file and a label", found=f"{where}: {short_row(row)}",
+                                do="complete the line, or remove it")  # fmt: skip
         parts = [one.strip() for one in re.split(r"[|;,]", label)]
         if len(parts) > 1 and (_SEVERAL.search(label) or all(one in alone for one in parts)):
             raise DataError(_ONE, found=f"{where}: {label}", do=_ONE_ADVICE)
@@ -224,8 +225,9 @@ def _matched(root: Path, rows: Sequence[LabelRow]) -> list[tuple[Path, str, str]
         own = [file for file in alike if row.split and split_of_path(file, root) == row.split]
         alike = own if len(own) == 1 else alike
         if len(alike) != 1:
-            must = "Every image of a table must be there" if not alike else "A table must name one image a line"
-            raise DataError(must, found=f"{row.where}: {row.file} {f'fits {len(alike)}' if alike else 'is not there'}")
+            must = "A line of a table must fit one image only" if alike else "Every image of a table must exist"
+            raise DataError(must, found=f"{row.where}: {row.file} {f'fits {len(alike)}' if alike else 'is not there'}",
+                            do="write more of its path" if alike else "correct the line, or remove it")  # fmt: skip
         first = found.setdefault(alike[0], row)
         if first.label != row.label:
             raise DataError(_ONE, found=f"{row.where}: {row.file} is {row.label}, and {first.label} in {first.where}",

@@ -116,7 +116,10 @@ def _of_file(mask: Path, folder: Path, rules: ImageRules, findings: Findings, *,
     if numbers.ndim == 3 and whole:
         numbers = numbers[..., :3].max(2)
     if numbers.ndim != 2 or numbers.dtype.kind not in "bui":
-        findings.refuse("Every mask must hold a whole number a pixel", f"{name}: {numbers.dtype} {numbers.shape}")
+        findings.refuse(
+            "Every mask must be an image with one whole number for each pixel",
+            f"{name}: {numbers.dtype} {numbers.shape}",
+        )
         return
     numbers = (numbers != 0).astype(np.uint8) if whole else numbers.astype(np.int64)
     present = [int(number) for number in np.unique(numbers) if number]

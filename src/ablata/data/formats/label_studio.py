@@ -116,7 +116,7 @@ def _tasks(folder: Path, file: Path, findings: Findings) -> Iterator[_Task]:
     for place, task in enumerate(tree, start=1):
         where = f"{name}: task {short(task['id']) if isinstance(task, dict) and 'id' in task else place}"
         if not isinstance(task, dict):
-            findings.refuse("Tasks must be JSON objects", f"{where}: {short(task)}")
+            findings.refuse("Label Studio's tasks must be JSON objects", f"{where}: {short(task)}")
             continue
         number = task["id"] if isinstance(task.get("id"), int | str) else None
         if isinstance(task.get("data"), dict):
@@ -125,7 +125,7 @@ def _tasks(folder: Path, file: Path, findings: Findings) -> Iterator[_Task]:
         else:
             source, results = task.get("image"), _flat_results(task)
         if results is None:
-            findings.remark(f"a task that nobody annotated is left out: {where}")
+            findings.remark(f"a task without annotation is left out: {where}")
             continue
         yield _Task(file, where, number, source, results)
 
@@ -141,7 +141,7 @@ def _results(task: Mapping[str, Any], where: str, findings: Findings) -> list[Ma
         return None
     if len(valid) > 1:
         done = "of tasks annotated more than once the latest taken"
-        findings.repairable("Every task must be annotated once", done, f"{where}: {len(valid)} annotations")
+        findings.repairable("Every task must have one annotation", done, f"{where}: {len(valid)} annotations")
     latest = max(valid, key=lambda one: str(one.get("updated_at") or one.get("created_at") or ""))
     results = latest.get("result")
     if not isinstance(results, list):
@@ -151,7 +151,7 @@ def _results(task: Mapping[str, Any], where: str, findings: Findings) -> list[Ma
     for one in results:
         if not isinstance(one, dict) or not isinstance(one.get("value"), dict):
             if not isinstance(one, dict) or one.get("type") != "relation":
-                findings.refuse("Results must have a value", f"{where}: {short(one)}")
+                findings.refuse("Every result must have a value", f"{where}: {short(one)}")
             continue
         found.append({**one["value"], **{k: v for k, v in one.items() if k != "value"}})
     return found
@@ -218,7 +218,7 @@ def _brushed(fields: Fields, size: tuple[int, int]) -> np.ndarray:
     def take(count: int) -> int:
         nonlocal place
         if place + count > len(bits):
-            raise FieldError("rle must be whole", f"{fields.where}: it ends after {len(packed)} bytes")
+            raise FieldError("rle must be complete", f"{fields.where}: it ends after {len(packed)} bytes")
         value = int("".join(map(str, bits[place : place + count].tolist())) or "0", 2)
         place += count
         return value

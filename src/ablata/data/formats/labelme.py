@@ -55,7 +55,7 @@ def describe(folder: Path, reading: Reading) -> Described:
     bare = [image for image in images_under(folder) if image not in known]
     if bare:
         some = ", ".join(relative(image, folder) for image in bare[:_FEW])
-        reading.findings.remark(f"{len(bare)} images without a JSON file are not annotated, and left out: {some}")
+        reading.findings.remark(f"{len(bare)} images are left out, as they have no JSON file with annotations: {some}")
     return Described(images, annotations=files, form=CORNERS)
 
 

@@ -89,7 +89,8 @@ def _objects(
             close = nearest(shape.label, classes)
             meant = f" (nearest {close})" if close else ""
             findings.refuse(
-                f"Classes must be listed ({choices(classes, shape.label)})", f"{shape.where}: {shape.label!r}{meant}"
+                f"The class of an object must be one of the listed classes ({choices(classes, shape.label)})",
+                f"{shape.where}: {shape.label!r}{meant}",
             )
             continue
         scale = (size[1], size[0]) if found.fractions else (1, 1)

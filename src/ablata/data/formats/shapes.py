@@ -89,7 +89,7 @@ class Shapes(SplitRule, SegmentationFileSettings):
         }
         if over := json.loads((folder / "overlaps.json").read_text()):
             of = "the smaller" if self.on_top == "smallest" else "the later"
-            notices.append(f"{over:,} pixels are covered by several objects, and are {of} one's (data.on_top)")
+            notices.append(f"{over:,} pixels are covered by several objects, and count as {of} object (data.on_top)")
         splits = make_splits(np.zeros(len(pairs["train"]), np.int64), len(pairs["val"]), self.minival, self.split_seed)
         if self.group is not None and self.minival:
             count = len(pairs["train"])

@@ -73,8 +73,9 @@ def divided(rule: SplitRule, names: Sequence[str], splits: Sequence[str], holds:
     if rule.val_match is not None:
         matches = [re.search(rule.val_match, names[row]) is not None for row in pool]
         if all(matches) or not any(matches):
-            raise DataError("data.val_match must choose some images and leave some to train on",
-                            found=f"{rule.val_match!r} matches {sum(matches)} of {len(pool)}")  # fmt: skip
+            raise DataError("data.val_match must match some images and leave others to train on",
+                            found=f"{rule.val_match!r} matches {sum(matches)} of {len(pool)} images",
+                            do="change the expression; it is searched in each path below the folder")  # fmt: skip
         for row, is_val in zip(pool, matches, strict=True):
             made[row] = "val" if is_val else "train"
         return Divided(made, (f"val: the {sum(matches)} images that data.val_match finds",))
@@ -84,7 +85,7 @@ def divided(rule: SplitRule, names: Sequence[str], splits: Sequence[str], holds:
             told = f"{len(beside)} images are in no split and are left out: {listing(beside[:_SHOWN])}"
             return Divided(made, (told,) if beside else ())
         if "" not in splits:
-            raise DataError("A set must have images to train on", found=f"val alone, {len(pool)} images",
+            raise DataError("A data set must have images to train on", found=f"val alone, {len(pool)} images",
                             do="set data.val_match to a regular expression of the images to score on")  # fmt: skip
         return Divided([split or "train" for split in made])
     pool = [row for row in pool if splits[row] == "train"] if "train" in splits else pool
@@ -94,8 +95,11 @@ def divided(rule: SplitRule, names: Sequence[str], splits: Sequence[str], holds:
     held = np.zeros((len(units), holds.shape[1]), dtype=bool)
     np.logical_or.at(held, of, holds[pool])
     if len(units) < 2:
-        raise DataError("There must be two images, or groups of images, to train and to score on",
-                        found=f"{len(units)}{' group' if rule.group is not None else ''}")  # fmt: skip
+        raise DataError(
+            "There must be at least two images, or groups of images, to divide into train and val",
+            found=f"{len(units)}{' group' if rule.group is not None else ''}",
+            do="add images, or set data.group=null" if rule.group is not None else "add images",
+        )
     chosen = divide(held, [""] * len(units), rule.val, seed)[of]
     for row, is_val in zip(pool, chosen.tolist(), strict=True):
         made[row] = "val" if is_val else "train"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, reason
 from ablata.base.files import read_text
 from ablata.data.detection.box_forms import CORNERS
 from ablata.data.detection.fields import FieldError, Fields, short
@@ -71,8 +71,9 @@ def class_names(folder: Path) -> tuple[str, ...]:
         if not all(isinstance(one, str) and one.strip() for one in names) or len(set(names)) < len(names):
             raise ValueError(f"titles {short(names)}")
     except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
-        raise DataError("meta.json must list classes with titles of their own",
-                        found=f"{file}: {type(error).__name__} {error}") from None  # fmt: skip
+        raise DataError("meta.json must list classes, each with a title that no other has",
+                        found=f"{file}: {reason(error)}",
+                        do="export the project again from Supervisely") from None  # fmt: skip
     return tuple(names)
 
 
@@ -126,12 +127,12 @@ def _shape(fields: Fields) -> Shape | None:
         raise FieldError("Objects must be rectangles, polygons or bitmaps", fields.shown("geometryType", kind))
     points = fields.values.get("points")
     if not isinstance(points, dict):
-        raise FieldError("points must have an exterior", fields.shown("points", points))
+        raise FieldError("points must have the key exterior", fields.shown("points", points))
     outer = _points(fields, points.get("exterior"))
     if kind == "polygon":
         inner = points.get("interior") or []
         if not isinstance(inner, list):
-            raise FieldError("interior must be a list of outlines", fields.shown("interior", inner))
+            raise FieldError("interior must be a list of lists of points", fields.shown("interior", inner))
         return Shape(where, label, polygons=(outer,), holes=tuple(_points(fields, one) for one in inner))
     if len(outer) != 4:
         raise FieldError("A rectangle must have two points", fields.shown("exterior", points.get("exterior")))
@@ -151,7 +152,7 @@ def _bitmap(fields: Fields) -> Bitmap:
     """Return a mask: a PNG, packed by zlib, in base64."""
     value = fields.values.get("bitmap")
     if not isinstance(value, dict):
-        raise FieldError("bitmap must have data and an origin", fields.shown("bitmap", value))
+        raise FieldError("bitmap must have the keys data and origin", fields.shown("bitmap", value))
     left, top = fields.numbers(value.get("origin"), "origin", 2)
     data = value.get("data")
     if not isinstance(data, str):

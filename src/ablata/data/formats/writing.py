@@ -147,7 +147,7 @@ def _names(root: Path, files: Sequence[Path]) -> list[str]:
     stems = Counter(path.rpartition(".")[0] for path in paths)
     twice = [stem for stem, count in stems.items() if count > 1]
     if twice:
-        raise DataError("Images of a folder must have names of their own, whatever their endings",
+        raise DataError("Images of one folder must have different names, not only different suffixes",
                         found=listing(twice[:3]), do="rename one of each")  # fmt: skip
     return paths
 

@@ -121,7 +121,7 @@ def _from_yaml(file: Path) -> _Config | None:
     except (OSError, UnicodeDecodeError, PlainYamlError) as error:
         if file.stem not in ("data", "dataset"):
             return None
-        raise DataError("data.yaml must be YAML", found=f"{file}: {error}") from None
+        raise DataError("data.yaml must be YAML", found=f"{file}: {error}", do="correct the file") from None
     if not isinstance(tree, dict) or not any(key in tree for key in ("names", "nc")):
         return None
     sources: dict[str, list[str]] = {}
@@ -140,18 +140,23 @@ def _names(tree: Mapping[str, Any], file: Path) -> tuple[str, ...]:
     if isinstance(value, dict):
         keys = list(value)
         if sorted(keys) != sorted(map(str, range(len(keys)))):
-            raise DataError("Names must be numbered 0, 1, 2 ...", found=f"{file}: names of {short(keys)}")
+            raise DataError(
+                "The class names of data.yaml must be numbered 0, 1, 2 ...",
+                found=f"{file}: names of {short(keys)}",
+                do="number them without a gap, or write names: [cat, dog]",
+            )
         value = [value[str(number)] for number in range(len(keys))]
     if isinstance(value, str):
         value = [value]
     if value is None:
         value = [str(number) for number in range(_count(tree, file))]
     if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value) or not value:
-        raise DataError("names must be a list of the classes' names", found=f"{file}: names={short(value)}")
+        raise DataError("names must be the list of class names", found=f"{file}: names={short(value)}",
+                        do="write names: [cat, dog]")  # fmt: skip
     names = tuple(one.strip() for one in value)
     if len(set(names)) < len(names):
         twice = next(one for one in names if names.count(one) > 1)
-        raise DataError("The names of classes must differ", found=f"{file}: {twice} more than once")
+        raise DataError("Class names must differ", found=f"{file}: {twice} more than once", do="rename one of them")
     if "nc" in tree and _count(tree, file) != len(names):
         raise DataError("nc must be the number of names", found=f"{file}: nc={short(tree['nc'])}, {len(names)} names",
                         do="correct one of them")  # fmt: skip
@@ -161,7 +166,8 @@ def _names(tree: Mapping[str, Any], file: Path) -> tuple[str, ...]:
 def _count(tree: Mapping[str, Any], file: Path) -> int:
     value = tree.get("nc")
     if not isinstance(value, str) or not value.isdecimal() or not 0 < int(value) < 100_000:
-        raise DataError("nc must be the number of classes", found=f"{file}: nc={short(value)}")
+        raise DataError("nc must be the number of classes", found=f"{file}: nc={short(value)}",
+                        do="write nc: NUMBER, or list the class names under names")  # fmt: skip
     return int(value)
 
 
@@ -170,7 +176,8 @@ def _keypoints(tree: Mapping[str, Any], file: Path) -> int:
     if shape is None:
         return 0
     if not isinstance(shape, list) or not all(isinstance(one, str) and one.isdecimal() for one in shape):
-        raise DataError("kpt_shape must be two whole numbers", found=f"{file}: kpt_shape={short(shape)}")
+        raise DataError("kpt_shape must be two whole numbers", found=f"{file}: kpt_shape={short(shape)}",
+                        do="write kpt_shape: [17, 3], keypoints and numbers of each")  # fmt: skip
     return math.prod(map(int, shape))
 
 
@@ -181,7 +188,7 @@ def _from_darknet(file: Path) -> _Config:
         pairs = (line.partition("=") for line in read_text(file).splitlines())
         tree = {key.strip(): value.strip() for key, _, value in pairs}
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError("obj.data must be a text file", found=f"{file}: {error}") from None
+        raise DataError("obj.data must be a text file", found=f"{file}: {error}", do="save it as UTF-8") from None
     for key, split in _SPLITS.items():
         if tree.get(key):
             sources.setdefault(split, []).append(tree[key])
@@ -201,9 +208,9 @@ def _listed_names(folder: Path) -> tuple[str, ...]:
     try:
         names = tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError("A class list must be a text file", found=f"{file}: {error}") from None
+        raise DataError("A class list must be a text file", found=f"{file}: {error}", do="save it as UTF-8") from None
     if len(set(names)) < len(names):
-        raise DataError("The names of classes must differ", found=f"{file}: {short(sorted(names))}")
+        raise DataError("Class names must differ", found=f"{file}: {short(sorted(names))}", do="rename one of them")
     return names
 
 
@@ -217,7 +224,7 @@ def _numbered(folder: Path, labels: Sequence[Path], reading: Reading) -> tuple[s
             continue  # noted where its lines are read
         highest = max([highest, *(int(one) for one in firsts if one.isdecimal() and len(one) < 6)])
     reading.findings.remark(
-        f"no list of classes (data.yaml, classes.txt) in {folder}: they are called by their numbers"
+        f"no list of classes (data.yaml, classes.txt) in {folder}: classes are called by their numbers"
     )
     return tuple(map(str, range(highest + 1)))
 
@@ -250,10 +257,10 @@ def _of_entry(folder: Path, config: _Config, split: str, entry: str, reading: Re
     if place is None:
         place = tail_below(folder, entry, folders=2)
         if place is None:
-            reading.of(split).refuse("Paths of data.yaml must lead to images below its folder", where)
+            reading.of(split).refuse("Paths in data.yaml must lead to images below the folder of data.yaml", where)
             return
-        reading.of(split).repairable("Paths of data.yaml must lead to images below its folder",
-                                     "paths that lead elsewhere read below the folder",
+        reading.of(split).repairable("Paths in data.yaml must lead to images below the folder of data.yaml",
+                                     "paths that lead elsewhere taken as paths below the folder",
                                      f"{where} as {relative(place, folder)}")  # fmt: skip
     if place.is_dir():
         yield from images_under(place)
@@ -361,11 +368,13 @@ class _Lines:
         if count == 4 or (self.keypoints and count == 4 + self.keypoints):
             return Shape(where, label, box=tuple(numbers))
         if count == 5:
-            raise FieldError("A line must be a class with four numbers, or with the points of a polygon",
-                             f"{where}: five numbers; is the last one a score? Then these are predictions")  # fmt: skip
+            raise FieldError(
+                "A line must be a class and four numbers, or a class and the points of a polygon",
+                f"{where}: five numbers; if the last is a score, these are predictions and no labels",
+            )
         if count < 4 or count % 2 or self.keypoints:
-            raise FieldError("A line must be a class with four numbers, or with the points of a polygon",
-                             f"{where}: {count} numbers behind the class")  # fmt: skip
+            raise FieldError("A line must be a class and four numbers, or a class and the points of a polygon",
+                             f"{where}: {count} numbers after the class")  # fmt: skip
         return Shape(where, label, polygons=(tuple(numbers),))
 
     def _label(self, word: str, where: str, findings: Findings) -> str:
@@ -373,12 +382,17 @@ class _Lines:
             raise FieldError("The class of a line must be a whole number", f"{where} class={short(word)}")
         number = int(float(word))
         if not word.isdecimal():
-            must, done = "Whole numbers must be written as such", "whole numbers that are written otherwise read"
+            must, done = (
+                "Whole numbers must be written without quotation marks or decimals",
+                "whole numbers written as text or with decimals taken as whole numbers",
+            )
             findings.repairable(must, done, f"{where} class={word} as {number}")
         if not 0 <= number < len(self.names):
             known = choices(map(str, range(len(self.names))), number)
             source = f" by {self.source.name}" if self.source is not None else ""
-            raise FieldError(f"Classes must be listed ({known}{source})", f"{where} class={number}")
+            raise FieldError(
+                f"The class of a line must be one of the listed classes ({known}{source})", f"{where} class={number}"
+            )
         return self.names[number]
 
 

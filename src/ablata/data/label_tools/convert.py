@@ -104,7 +104,7 @@ def convert(
     if len(samples) < len(labelled.samples):
         done.notices.append(f"{len(labelled.samples) - len(samples)} files without a partner are left out")
     if how.reverse and not how.label_map.exact:
-        done.notices.append("several values of the map share an id: the first of them is written")
+        done.notices.append("several values of the label map have one id: the first of these values is written")
     build_once(output, lambda draft: _write(labelled.root, samples, how, draft, done, workers, tell))
     return done
 
@@ -160,7 +160,11 @@ def _convert_file(root: Path, how: Conversion, job: tuple[Path, Path, Path]) -> 
     if how.reverse:
         ids = read_mask(file, "ids", rules=how.rules).astype(np.int64)
         if ids.size and (ids.min() < 0 or ids.max() > 255):
-            raise DataError("A file of ids must hold 0 to 255", found=f"{where}: {ids.min()} to {ids.max()}")
+            raise DataError(
+                "A label file of ids must hold values from 0 to 255",
+                found=f"{where}: {ids.min()} to {ids.max()}",
+                do="give --reverse a folder of ids that `ablata data convert` wrote",
+            )
         ids = ids.astype(np.uint8)
         made = _raw_image(how.label_map.decode(ids, where), how.label_map)
     else:
@@ -192,7 +196,7 @@ def _raw_image(raw: np.ndarray, label_map: LabelMap) -> Image.Image:
         wide = max(label.value for label in label_map.labels) > 255
         pixels = raw.astype(np.uint16 if wide else np.uint8)
     else:
-        raise DataError("Values to be written must be 0 to 65535", found=f"{label_map.source}: {raw.min()}",
+        raise DataError("Values must be 0 to 65535 to be written as images", found=f"{label_map.source}: {raw.min()}",
                         do="give that value an id that no image holds, or change it")  # fmt: skip
     return Image.fromarray(pixels)
 
@@ -245,7 +249,8 @@ def _paired(labelled: LabeledFolder, how: Conversion) -> list[Sample]:
                         found=f"{listing(alone[:_SHOWN])}{more}",
                         do=do or advice)  # fmt: skip
     if not pairs:
-        raise DataError("There must be pairs to convert", found=f"{labelled.root}: none", do=do)
+        raise DataError("There must be images with label files to convert", found=f"{labelled.root}: none",
+                        do=do or "put a label file of the same name beside each image")  # fmt: skip
     return pairs
 
 
@@ -269,7 +274,11 @@ def _splits(samples: Sequence[Sample], holds: np.ndarray, how: Conversion, done:
     fraction = 0.2 if how.val is None else how.val
     rows = [row for row, split in enumerate(splits) if split != "test"]
     if not rows:
-        raise DataError("There must be images to draw train and val from", found="images of test alone")
+        raise DataError(
+            "There must be images outside the test split to draw train and val from",
+            found="only images of test",
+            do="add images for training, or divide them yourself into folders train and val",
+        )
     folders = [f"{samples[row].split}/{samples[row].folder}" for row in rows]
     held = divide(holds[rows], folders, fraction, how.seed)
     done.notices.append(f"train and val drawn with seed {how.seed}: every class that two images hold is in both")

@@ -48,7 +48,11 @@ def label_sheet(
     """
     pairs = [sample for sample in labelled.samples if sample.image and sample.label]
     if not pairs:
-        raise DataError("There must be pairs to draw", found=f"{labelled.root}: no image with a label file")
+        raise DataError(
+            "There must be images with label files to draw",
+            found=f"{labelled.root}: no image with a label file",
+            do="put a label file of the same name beside each image",
+        )
     rows = np.unique(np.linspace(0, len(pairs) - 1, min(count, len(pairs))).round().astype(int))
     cells, captions = zip(*(_cell(pairs[row], reading, known) for row in rows), strict=True)
     return captioned(list(cells), list(captions), columns=columns, side=side)

@@ -51,7 +51,7 @@ def propose(survey: Survey, known: LabelMap | None) -> tuple[LabelMap, str]:
         order = sorted(values)
     if not order or len(order) > MOST_CLASSES:
         raise DataError(
-            f"A map can be proposed for 1 to {MOST_CLASSES} different values",
+            f"A label map can be proposed for 1 to {MOST_CLASSES} different values",
             found=f"{len(order):,} values: label files that are photographs, or smoothed at their edges?",
             do="list the classes yourself in a map, and convert with --nearest",
         )
@@ -77,8 +77,11 @@ def _classes(survey: Survey) -> dict[int, Value]:
     """
     numbered = instances(survey)
     if numbered is not None and numbered.base is None:
-        raise DataError("A map can be proposed for classes", found=f"{len(survey.values)} values that number objects",
-                        do="export a mask of classes, or use a set of boxes with masks")  # fmt: skip
+        raise DataError(
+            "A label map can be proposed only where values are classes",
+            found=f"{len(survey.values)} values that number objects",
+            do="export a mask of classes, or use a set of boxes with masks",
+        )
     if numbered is not None:
         return {value: _gathered(survey, value, numbered.base or 1) for value in numbered.classes}
     if drawn := smoothed(survey):

@@ -90,7 +90,7 @@ class LabelStatistics:
         if beta is None:
             return max(float(counts.mean()), 2.0)
         if not 0 <= beta < 1:
-            raise DataError("beta must be in [0, 1)", found=f"--beta {beta:g}")
+            raise DataError("beta must be at least 0 and below 1", found=f"--beta {beta:g}", do="try --beta 0.999")
         return 1 / (1 - beta) if beta else 1 + 1e-12
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,7 +121,11 @@ def statistics(report: LabelReport) -> LabelStatistics:
     if label_map is None:
         problem = next((problem for problem in report.problems if problem.do), None)
         if problem is not None:
-            raise DataError("Classes must be known to be counted", found=str(problem), do=problem.do)
+            raise DataError(
+                "It must be known which value is which class before classes are counted",
+                found=str(problem),
+                do=problem.do,
+            )
         names = {value: str(value) for value in survey.ordered()}
         kept = [[value] for value in names]
         titles = list(names.values())
@@ -130,8 +134,11 @@ def statistics(report: LabelReport) -> LabelStatistics:
         strange = [label_map.written_value(value) for value in survey.ordered() if label_map.find(value) is None]
         if strange:
             problem = next((problem for problem in report.problems if problem.do), None)
-            raise DataError("Every value must be a class or ignored", found=listing(strange[:12]),
-                            do=problem.do if problem else None)  # fmt: skip
+            raise DataError(
+                "Every value in the label files must be a class or an ignored value",
+                found=listing(strange[:12]),
+                do=problem.do if problem else None,
+            )
         labels = [label for label in label_map.labels if not label.ignore]
         titles = list(label_map.names)
         kept = [[label.value for label in labels if label.id == at] for at in range(len(titles))]
@@ -142,7 +149,11 @@ def statistics(report: LabelReport) -> LabelStatistics:
         for title, values in zip(titles, kept, strict=True)
     )
     if not any(class_.splits[split].pixels for class_ in classes for split in splits):
-        raise DataError("There must be labelled pixels to count", found=f"{report.labelled.root}: none")
+        raise DataError(
+            "Label files must hold pixels of some class to be counted",
+            found=f"{report.labelled.root}: none",
+            do="ablata data check FOLDER says what the label files hold",
+        )
     pixels = {split: sum(class_.splits[split].pixels for class_ in classes) for split in splits}
     files = {
         split: sum(count for (of_split, _), count in survey.files.items() if of_split == split) for split in splits

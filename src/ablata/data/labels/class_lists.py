@@ -54,15 +54,19 @@ def read_list(file: Path, ignored: Collection[str] = ()) -> LabelMap:
     """
     if file.suffix.lower() in (".yaml", ".yml"):
         if ignored:
-            raise DataError("data.ignored is for class lists", found=f"data.ignored beside {file}",
-                            do="write `ignore: true` in the label map")  # fmt: skip
+            raise DataError(
+                "data.ignored works with class lists, not with label maps",
+                found=f"data.ignored beside {file}",
+                do="write `ignore: true` in the label map",
+            )
         return read_label_map(file)
     form, rows = _rows(file)
     names = [name for _, name in rows]
     folded = {name.casefold() for name in ignored}
     if missing := folded - {name.casefold() for name in names}:
         raise DataError("data.ignored must name classes of the list",
-                        found=f"{listing(sorted(missing))}; {file} has {listing(names)}")  # fmt: skip
+                        found=f"{listing(sorted(missing))}; {file} has {listing(names)}",
+                        do="correct data.ignored, or the list")  # fmt: skip
     void = VOID_NAMES | folded
     return numbered(form, ((value, name, name.casefold() in void, "") for value, name in rows), str(file))
 
@@ -95,18 +99,23 @@ def _table_rows(file: Path) -> tuple[Form, list[tuple[int, str]]]:
     channels = next((one for one in (("r", "g", "b"), ("red", "green", "blue")) if set(one) <= head), None)
     if name is None or (value is None and channels is None):
         raise DataError("A table of classes must have a column of names, and r, g, b or a value",
-                        found=f"{file}: {listing(sorted(head))}")  # fmt: skip
+                        found=f"{file}: {listing(sorted(head))}",
+                        do="call the columns name,r,g,b or name,value")  # fmt: skip
     found = []
     for number, row in enumerate(rows, start=2):
         cells = [row.get(one, "") for one in (channels or (value or "",))]
         if not row.get(name) or not all(cell.isdecimal() and int(cell) < 65536 for cell in cells):
             raise DataError(
-                "A line must have a name, and whole numbers", found=f"{file}, line {number}: {listing(cells)}"
+                "A line must have a name and whole numbers",
+                found=f"{file}, line {number}: {listing(cells)}",
+                do="correct the line, or remove it",
             )
         numbers = list(map(int, cells))
         if channels and max(numbers) > 255:
             raise DataError(
-                "A colour must be three numbers up to 255", found=f"{file}, line {number}: {listing(cells)}"
+                "A colour must be three numbers up to 255",
+                found=f"{file}, line {number}: {listing(cells)}",
+                do="correct the line",
             )
         raw = numbers[0] << 16 | numbers[1] << 8 | numbers[2] if channels else numbers[0]
         found.append((raw, row[name]))
@@ -116,7 +125,7 @@ def _table_rows(file: Path) -> tuple[Form, list[tuple[int, str]]]:
 def _color(match: re.Match[str]) -> int:
     red, green, blue = (int(match[channel]) for channel in "rgb")
     if max(red, green, blue) > 255:
-        raise DataError("A colour must be three numbers up to 255", found=match[0])
+        raise DataError("A colour must be three numbers up to 255", found=match[0], do="correct the line")
     return red << 16 | green << 8 | blue
 
 
@@ -136,7 +145,11 @@ def _json_rows(file: Path) -> Iterator[tuple[int, str]]:
     try:
         tree = json.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError("The class list must be JSON", found=f"{file}: {error}") from None
+        raise DataError(
+            "The class list must be JSON",
+            found=f"{file}: {error}",
+            do="correct the file, or write a label map: ablata data check FOLDER --propose-map FILE",
+        ) from None
     listed = tree.get("classes", tree) if isinstance(tree, dict) else tree
     rows: list[tuple[Any, Any]] = []
     if isinstance(listed, dict):

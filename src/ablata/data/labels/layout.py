@@ -142,7 +142,11 @@ def find_labeled_folder(root: str, names: FolderNames, cache: Path) -> LabeledFo
     if not any(sample.label for sample in found.samples):
         suffixes = listing(sorted(_LABEL_SUFFIXES))
         behind = f" whose names end in {names.mask_suffix}" if names.mask_suffix else ""
-        raise DataError("A folder of label files must hold some", found=f"{place}: none of {suffixes}{behind}")
+        raise DataError(
+            "A data set for segmentation must have label files",
+            found=f"{place}: no file with the suffix {suffixes}{behind}",
+            do="put a label file (a mask) of the same name beside each image; see docs/howto/own_images.md",
+        )
     return found
 
 

@@ -82,7 +82,7 @@ class LabelMap:
         values = [label.value for label in self.labels]
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
-            raise self._wrong("A value must stand once in a label map", listing(map(self.written_value, twice)))
+            raise self._wrong("Every value must be listed once in a label map", listing(map(self.written_value, twice)))
         kept = sorted({label.id for label in self.labels if not label.ignore})
         if kept != list(range(len(kept))) or not 0 < len(kept) <= MOST_CLASSES:
             raise self._wrong(f"The classes of a label map must have the ids 0, 1, 2 ..., 1 to {MOST_CLASSES} of them",
@@ -95,7 +95,7 @@ class LabelMap:
         for number in kept:
             names = sorted({label.name for label in self.labels if label.id == number})
             if len(names) > 1:
-                raise self._wrong("An id must have one name", f"id {number} is {' and '.join(names)}")
+                raise self._wrong("A class id must have one name", f"id {number} is {' and '.join(names)}")
         first = {label.id: label for label in reversed(self.labels) if not label.ignore}
         refuse_one_name(((first[number].value, first[number].name) for number in kept), self.form, self.source)
 
@@ -221,7 +221,7 @@ def read_label_map(file: Path) -> LabelMap:
     try:
         tree = read_plain_yaml(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError("A label map must be a text file", found=f"{file}: {error}") from None
+        raise DataError("A label map must be a text file", found=f"{file}: {error}", do="save it as UTF-8") from None
     except PlainYamlError as error:
         found = f"{file}: {error}"
         do = 'put colours and names with special signs in quotation marks: "#8429F6"'
@@ -234,23 +234,30 @@ def read_label_map(file: Path) -> LabelMap:
     labels = tuple(_label(row, f"{file}, label {number}") for number, row in enumerate(rows, start=1))
     forms: set[Form] = {"ids" if "value" in row else "colors" for row in rows}
     if len(forms) > 1:
-        raise DataError("The labels of a map must all have a value, or all only a colour", found=f"{file}: both")
+        raise DataError(
+            "The labels of a label map must all have a value, or all have only a colour",
+            found=f"{file}: both",
+            do="use value in every line, or in none; a colour beside a value is what it is drawn with",
+        )
     return LabelMap(forms.pop(), labels, str(file))
 
 
 def _label(row: object, where: str) -> Label:
     if not isinstance(row, dict) or not all(isinstance(value, str) for value in row.values()):
-        raise DataError("A label must be one line of keys", found=f"{where}: {row}",
+        raise DataError("A label must be a mapping on one line", found=f"{where}: {row}",
                         do='write it like - {value: 74, id: 1, name: road}')  # fmt: skip
     for key in row:
         if key not in _KEYS:
             close = nearest(str(key), _KEYS)
-            raise DataError(f"A label has the keys {listing(_KEYS)}", found=f"{where}: {key}",
-                            do=f"did you mean {close}?" if close else None)  # fmt: skip
+            raise DataError(f"The keys of a label must be among {listing(_KEYS)}", found=f"{where}: {key}",
+                            do=f"did you mean {close}?" if close else "remove the key")  # fmt: skip
     missing = [key for key in ("id", "name") if not row.get(key)] + list(_no_raw(row))
     if missing:
-        raise DataError("A label must have an id, a name, and a value or a colour", found=f"{where}: no {missing[0]}",
-                        do='put colours in quotation marks: "#8429F6"' if "color" in row else None)  # fmt: skip
+        raise DataError(
+            "A label must have an id, a name, and a value or a colour",
+            found=f"{where}: no {missing[0]}",
+            do='put colours in quotation marks: "#8429F6"' if "color" in row else f"add the key {missing[0]}",
+        )
     drawn = _code(row["color"], where) if "color" in row else None
     value = _whole(row, "value", where) if "value" in row else drawn
     assert value is not None
@@ -267,7 +274,8 @@ def _whole(row: dict[str, str], key: str, where: str) -> int:
     if key == "value" and row[key] == TRANSPARENT_NAME:
         return TRANSPARENT
     if not _WHOLE.fullmatch(row[key]):
-        raise DataError(f"The {key} of a label must be a whole number", found=f"{where}: {row[key]}")
+        raise DataError(f"The {key} of a label must be a whole number", found=f"{where}: {row[key]}",
+                        do=f"write it like {key}: 1")  # fmt: skip
     return int(row[key])
 
 
@@ -282,7 +290,9 @@ def _code(text: str, where: str) -> int:
 
 def _truth(text: str, where: str) -> bool:
     if text.lower() not in ("true", "false"):
-        raise DataError("ignore must be true or false", found=f"{where}: {text}")
+        raise DataError(
+            "ignore must be true or false", found=f"{where}: {text}", do="write ignore: true, or leave it out"
+        )
     return text.lower() == "true"
 
 

@@ -82,7 +82,8 @@ def read_table(file: Path) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError("A table must be CSV", found=f"{file}: {error}", do="save it as UTF-8") from None
     if not rows or not any(rows[0]):
-        raise DataError("A table must have a line of names", found=f"{file}: empty")
+        raise DataError("A table must begin with a line of column names", found=f"{file}: empty",
+                        do="write the column names into its first line")  # fmt: skip
     names = [name.strip().lower() for name in rows[0]]
     return [dict(zip(names, (cell.strip() for cell in row), strict=False)) for row in rows[1:] if any(row)]
 
@@ -119,7 +120,8 @@ def _names(file: Path) -> list[str]:
     try:
         lines = [line.strip() for line in read_text(file).splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError("A list of a split must be a text file", found=f"{file}: {error}") from None
+        raise DataError("The list of a split must be a text file", found=f"{file}: {error}",
+                        do="save it as UTF-8, an image name on each line") from None  # fmt: skip
     return [_name(line) for line in lines if line]
 
 

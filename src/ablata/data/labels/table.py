@@ -66,7 +66,7 @@ class LabelTable:
         twice = sorted({value for value in every if every.count(value) > 1})
         if twice:
             raise DataError(
-                "A raw value of a mask must stand for one class",
+                "A raw value of a mask must be one class only",
                 found=f"{listing(map(self.written_value, twice))} named more than once",
             )
         expected = len(self.values) + (self.void != IGNORE)

@@ -18,7 +18,7 @@ from ablata.base.errors import DataError, listing
 
 IN_TWO_SPLITS: Literal["in two splits"] = "in two splits"
 """What a check calls it."""
-MUST = "Images to score on must not be trained on"
+MUST = "An image must not be in both the training and the validation split"
 TOLD = "images that are in train and val both (scores flatter)"
 _SHOWN = 3
 

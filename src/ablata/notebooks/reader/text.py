@@ -38,9 +38,15 @@ def decode_file(path: Path) -> DecodedText:
         size = path.stat().st_size
         content = path.read_bytes() if size <= LIMIT_BYTES else b""
     except OSError as error:
-        raise DataError("Notes must be a text file that can be read", found=f"{path}: {error.strerror}") from error
+        raise DataError(
+            "A file of notes must be readable", found=f"{path}: {error.strerror}", do="check its name and permissions"
+        ) from error
     if size > LIMIT_BYTES:
-        raise DataError(f"Notes must be at most {LIMIT_BYTES >> 20} MiB", found=f"{path}: {size:,} bytes")
+        raise DataError(
+            f"A file of notes must be at most {LIMIT_BYTES >> 20} MiB",
+            found=f"{path}: {size:,} bytes",
+            do="split the file",
+        )
     return decode(content, str(path))
 
 
@@ -55,7 +61,9 @@ def decode(content: bytes, source: str) -> DecodedText:
         DataError: the bytes are empty or no text.
     """
     if not content.strip():
-        raise DataError("Notes must have text in them", found=f"{source} is empty")
+        raise DataError(
+            "A file of notes must not be empty", found=f"{source} is empty", do="name the file that holds the notes"
+        )
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
     text = None
     for candidate in [encoding] if encoding else ["utf-8", "gb18030", "latin-1"]:
@@ -68,7 +76,11 @@ def decode(content: bytes, source: str) -> DecodedText:
             break
         text = None
     if text is None or encoding is None or _is_binary(text):
-        raise DataError("Notes must be a text file", found=f"{source} is binary", do="give the log or notes as text")
+        raise DataError(
+            "A file of notes must be a text file",
+            found=f"{source} is binary",
+            do="save the notes as a text file, and read that",
+        )
     return DecodedText(text.replace("\r\n", "\n").replace("\r", "\n"), encoding, hashlib.sha256(content).hexdigest())
 
 

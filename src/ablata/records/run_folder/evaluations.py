@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ablata.base.errors import RecordError
+from ablata.base.errors import RecordError, reason
 from ablata.base.files import write_text
 
 FOLDER = "evaluations"
@@ -79,7 +79,7 @@ def read_evaluations(run: Path) -> list[StoredEvaluation]:
             found.append(StoredEvaluation(**words, step=int(told["step"]), scores=scores, settings=settings))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(
-                "A stored evaluation must be readable", found=f"{path}: {type(error).__name__}: {error}",
+                "A stored evaluation must be readable", found=f"{path}: {reason(error)}",
                 do="remove it, and score again: ablata evaluate RUN",
             ) from None  # fmt: skip
     return found

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablata.base.errors import RecordError
+from ablata.base.errors import RecordError, reason
 from ablata.base.files import Fence, write_bytes, write_text
 
 FOLDER = "shown"
@@ -126,7 +126,7 @@ def read_gallery(run: Path) -> Gallery | None:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(
-            "What a run shows must be readable", found=f"{path}: {type(error).__name__}: {error}",
+            "What a run shows must be readable", found=f"{path}: {reason(error)}",
             do=f"remove {path.parent}: reports then go without it",
         ) from None  # fmt: skip
 

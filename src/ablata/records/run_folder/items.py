@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ablata.base.errors import RecordError
+from ablata.base.errors import RecordError, reason
 from ablata.base.files import Fence, write_bytes
 
 FOLDER = "items"
@@ -121,7 +121,7 @@ def read_items(run: Path, split: str, protocol: str) -> ItemScores | None:
             )
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         raise RecordError(
-            "What a run keeps of single items must be readable", found=f"{path}: {type(error).__name__}: {error}",
+            "What a run keeps of single items must be readable", found=f"{path}: {reason(error)}",
             do="remove it: the run is then judged by its scores alone",
         ) from None  # fmt: skip
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ablata.base.errors import CheckpointError
+from ablata.base.errors import CheckpointError, reason
 from ablata.base.files import atomic_path, draft_folder, write_text
 from ablata.base.parts import user_modules
 from ablata.base.user_code import CodeFolder, module_files, parse_reference, portable, relative_names
@@ -91,7 +91,7 @@ def load_exported(folder: Path, check: CheckCode | None = None) -> Predictor:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             "An exported model must be a folder with a whole recipe.json",
-            found=f"{path}: {type(error).__name__}: {error}",
+            found=f"{path}: {reason(error)}",
             do="write it with ablata export RUN --format hub",
         ) from None
     if version > _FORMAT:
