@@ -68,6 +68,7 @@ Scores = Annotated[
     list[str] | None,
     typer.Option(
         "--score",
+        metavar="NAME",
         help="Where a program's score is: a name in the output, FILE.json:KEY, FILE.csv:COLUMN, or regex:PATTERN. "
         "Several are recorded, the first is judged.",
         show_default=False,
@@ -82,11 +83,15 @@ Timeout = Annotated[
 ]
 Inputs = Annotated[
     list[str] | None,
-    typer.Option("--input", help="A file or folder that a program reads; a changed one is another run."),
+    typer.Option(
+        "--input", metavar="PATH", help="A file or folder that a program reads; a changed one is another run."
+    ),
 ]
 Sources = Annotated[
     list[str] | None,
-    typer.Option("--source", help="A file or folder of a program's code; by default git's state, or the script."),
+    typer.Option(
+        "--source", metavar="PATH", help="A file or folder of a program's code; by default git's state, or the script."
+    ),
 ]
 Seeds = Annotated[
     int | None, typer.Option(min=1, help="Seeds of each arm at most; an arm that is decided earlier stops.")

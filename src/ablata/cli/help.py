@@ -26,8 +26,18 @@ def _value_word(parameter: Any, ctx: Any) -> str | None:
     return _WORDS.get(named, "PATH" if named == "path" else named)
 
 
+def _usage(argument: TyperArgument, ctx: Any) -> list[str]:
+    """Return what stands for an argument in a usage line: in brackets where it can be left out."""
+    word = str(argument.metavar)
+    return [word if argument.required or word.startswith("[") else f"[{word}]"]
+
+
 def _without_types(parameters: list[Any]) -> list[Any]:
     for parameter in parameters:
+        if isinstance(parameter, TyperArgument):
+            # Typer would write `{run}`, and a second pair of brackets around `[KEY=VALUE]...`.
+            parameter.metavar = parameter.metavar or str(parameter.name).upper() + "..." * (parameter.nargs == -1)
+            parameter.get_usage_pieces = partial(_usage, parameter)  # type: ignore[method-assign]
         # Typer would write `<list[str]>`, and `<bool>` behind a flag.
         parameter.display_type_rich = partial(_value_word, parameter)
     return parameters

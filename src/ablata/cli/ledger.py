@@ -15,7 +15,7 @@ def group() -> None:
 
 @app.command("repair")
 def repair() -> None:
-    """Rebuild a lost or damaged ledger from the run folders. What is there is kept beside it."""
+    """Rebuild a lost or damaged ledger from the run folders. The old file is kept beside the new one."""
     from ablata.records.home import lab_home
     from ablata.records.moving.rebuilding import repair_ledger
 

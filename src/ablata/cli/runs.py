@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     from ablata.records.removal import Removal
 
 app = CommandGroup(help="List, show, compare, continue and remove runs.")
-RecipeFilter = Annotated[str | None, typer.Option("--recipe", help="Only runs of this recipe (name or hash).")]
-StudyFilter = Annotated[str | None, typer.Option("--study", help="Only runs of this study.")]
+RecipeFilter = Annotated[
+    str | None, typer.Option("--recipe", metavar="NAME", help="Only runs of this recipe (name or hash).")
+]
+StudyFilter = Annotated[str | None, typer.Option("--study", metavar="NAME", help="Only runs of this study.")]
 StateFilter = Annotated[
     str | None,
-    typer.Option("--state", help="Only runs in this state: waiting, running, completed, failed, diverged, cancelled."),
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        help="Only runs in this state: waiting, running, completed, failed, diverged, cancelled.",
+    ),
 ]
 
 
@@ -31,7 +37,7 @@ StateFilter = Annotated[
 def list_runs(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="Only runs with these words in id, recipe, study, settings, error."),
+        typer.Argument(metavar="[WORD]...", help="Only runs with these words in id, recipe, study, settings, error."),
     ] = None,
     study: StudyFilter = None,
     recipe: RecipeFilter = None,
@@ -105,8 +111,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
 
 @app.command("compare")
 def compare_runs(
-    first: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
-    second: Annotated[str, typer.Argument(help="Another run's id, or a beginning of it.")],
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or a beginning of it.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another run's id, or a beginning of it.")],
     output: Annotated[Path | None, typer.Option(help="Write an HTML page here.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

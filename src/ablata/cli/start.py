@@ -25,7 +25,7 @@ def start(
     weights: Annotated[
         bool, typer.Option("--weights/--no-weights", help="Begin with pretrained weights where they can be had.")
     ] = True,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a recipe that is there.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a file that exists.")] = False,
 ) -> None:
     """Look at a folder and write a recipe that fits it.
 

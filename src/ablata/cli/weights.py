@@ -22,7 +22,7 @@ def group() -> None:
 
 @app.command("list")
 def list_weights(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List weights that can be had, and those that are here."""
+    """List available weights, and those that the lab has."""
     from ablata.models.weights.sources import SOURCES, fetched
     from ablata.reports.console import show
 

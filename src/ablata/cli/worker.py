@@ -22,7 +22,7 @@ def worker(
         ),
     ] = None,
     study: Annotated[
-        str | None, typer.Option(help="Train only this study's runs, and end when it is finished.")
+        str | None, typer.Option(metavar="NAME", help="Train only this study's runs, and end when it is finished.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a training.")] = None,
     idle_exit: Annotated[bool, typer.Option("--idle-exit", help="End when no run waits or runs.")] = False,

@@ -173,9 +173,7 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     propose_map: Annotated[
         Path | None,
-        typer.Option(
-            "--propose-map", metavar="FILE", help="Write a label map of the values that are there, to be edited."
-        ),
+        typer.Option("--propose-map", metavar="FILE", help="Write a label map of the values found, for you to edit."),
     ] = None,
     map: _Map = None,
     images: _Images = None,

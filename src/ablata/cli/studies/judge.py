@@ -23,24 +23,32 @@ def judge(
     runs: Annotated[
         Path,
         typer.Argument(
+            metavar="FILE|FOLDER",
             help="A table with a line a run (CSV, TSV, JSON), MLflow's database, a log of trials, or a folder of runs.",
             show_default=False,
         ),
     ],
     control: Annotated[
         str | None,
-        typer.Option(help="The arm that the others are compared with; by default the one named baseline or base."),
+        typer.Option(
+            metavar="NAME", help="The arm that the others are compared with; by default the one named baseline or base."
+        ),
     ] = None,
     margin: Annotated[
         float | None,
         typer.Option(help="The largest difference that does not matter; without it no arm is called equivalent."),
     ] = None,
-    score: Annotated[str | None, typer.Option(help="The score's column, or its name in the logs.")] = None,
+    score: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The score's column, or its name in the logs.")
+    ] = None,
     arm_from: Annotated[
         str | None,
-        typer.Option(help="The column that names the arm; for folders of runs `folder`, or a setting of the runs."),
+        typer.Option(
+            metavar="COLUMN",
+            help="The column that names the arm; for folders of runs `folder`, or a setting of the runs.",
+        ),
     ] = None,
-    seed_from: Annotated[str | None, typer.Option(help="The column of the seed.")] = None,
+    seed_from: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the seed.")] = None,
     lower: Annotated[bool | None, typer.Option("--lower/--higher", help="Which scores are better.")] = None,
     take: Annotated[
         Take, typer.Option(help="Which value of a curve counts: the last, the largest or the smallest.")
