@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scipy.special import stdtrit
 
 from ablata.base.files import write_text
 from ablata.stats import Rule, calibrate, draw_many, judge_many
 from ablata.stats.corrected import corrected_sizes
+from ablata.stats.distributions import student
 from decision_rule import hardware
 
 CELLS = tuple((seeds, arms) for seeds in (5, 10) for arms in (1, 3, 8))
@@ -37,7 +37,7 @@ def measure(studies: int, seeds: int, arms: int, effect: float) -> tuple[float, 
     scores = draw_many(studies, effects, seeds=seeds, noise=0.75**0.5, shared=0.5, rng=rng)
     found = judge_many(scores, rule, calibration)
     bound = np.array([calibration.bound_at(n, rule) for n in range(seeds + 1)])[found.seeds]
-    half = stdtrit(found.dof, 1 - bound / 2) * found.se
+    half = student.quantile(1 - bound / 2, found.dof) * found.se
     covered = (np.abs(found.effect - np.array(effects)) <= half).all(axis=1)
     better = found.sign[:, 0] > 0
     size, wide = found.effect[better, 0], half[better, 0]

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ablata.stats import Rule, calibrate, draw_many, judge_many
+from ablata.stats.contrasts import t_quantile
 from ablata.stats.items.calibration import FIRST_LOOK, calibrate_items, draw_items
 from ablata.stats.items.moderation import ArmItems, ItemEvidence
 from ablata.stats.items.noise import ItemPrior, item_variance, learn_prior, phi_of
@@ -175,8 +176,6 @@ def _deal(runs: np.ndarray, arms: int, studies: int, rng: np.random.Generator) -
 
 def _held_out(table: np.ndarray, splits: int, rng: np.random.Generator) -> float:
     """Share of splits in which the difference on one half of images and 5 seeds agrees with the other half's."""
-    from scipy.special import stdtrit
-
     held, items = 0, table.shape[1]
     for _ in range(splits):
         images, rows = rng.permutation(items), rng.permutation(len(table))
@@ -184,7 +183,7 @@ def _held_out(table: np.ndarray, splits: int, rng: np.random.Generator) -> float
         one, two = (population_interval(table[np.ix_(*part)]) for part in parts)
         variance = one.se**2 + two.se**2
         dof = variance**2 / (one.se**4 / one.dof + two.se**4 / two.dof)
-        held += abs(one.effect - two.effect) <= stdtrit(dof, 0.975) * variance**0.5
+        held += abs(one.effect - two.effect) <= t_quantile(0.975, dof) * variance**0.5
     return held / splits
 
 

@@ -91,8 +91,10 @@ _STORES = {"database", "events", "home", "ledger", "metrics", "rows", "runs", "s
 
 SUB_ROOMS: dict[str, dict[str, set[str]]] = {
     "stats": {
+        # special functions
+        "distributions": {"table"},
         # what single items say of a score
-        "items": {"calibration", "intervals", "jsonable", "rule", "table"},
+        "items": {"calibration", "contrasts", "distributions", "intervals", "jsonable", "rule", "table"},
     },
     "data": {
         # encoded images and videos to pixels

@@ -78,7 +78,7 @@ def run(core: Path, tmp_path: Path) -> Ablata:
 
 
 def test_the_core_has_no_library_of_the_vision_extra(run: Ablata) -> None:
-    names = ("torch", "torchvision", "timm", "sklearn", "PIL", "cv2", "faster_coco_eval", "safetensors", "pyarrow")
+    names = ("torch", "torchvision", "timm", "sklearn", "scipy", "PIL", "cv2", "safetensors", "pyarrow")
     code = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
     assert run(program=("-c", code)).stdout == "[]\n"
 

@@ -1,6 +1,6 @@
 """From scores to verdicts: contrasts, intervals, the sequential rule, planning. Pure functions on numpy arrays.
 
-A library of its own: it needs numpy and scipy, and knows nothing of networks. Scores are a table with a row for each
+A library of its own: it needs numpy alone, and knows nothing of networks. Scores are a table with a row for each
 seed and a column for each arm, the control first. A rule is fixed before the scores are seen; `calibrate` finds the
 bound that keeps false verdicts at its rate, and `replay` decides the table row by row.
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import chdtri, pdtrc
-from scipy.stats import rankdata, shapiro
 
 from ablata.stats.calibration import Calibration, calibrate
+from ablata.stats.distributions.gamma import chi_square_quantile, poisson_tail
+from ablata.stats.distributions.shapiro import shapiro_wilk
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.rule import Rule
 from ablata.stats.simulation import judge_many
@@ -140,7 +140,7 @@ def judge_aa(
     mean, sd = float(values.mean()), float(values.std(ddof=1))
     if distinct == 1:
         return AaResult(runs=runs, mean=mean, sd=0.0, distinct=1, equal_pairs=math.comb(runs, 2), alpha=alpha)
-    ends = [sd * math.sqrt((runs - 1) / float(chdtri(runs - 1, tail))) for tail in (0.025, 0.975)]
+    ends = [sd * math.sqrt((runs - 1) / chi_square_quantile(tail, runs - 1)) for tail in (0.025, 0.975)]
     pairs, expected, p_equal = equal_pairs(values)
     found = AaResult(
         runs=runs, mean=mean, sd=sd, sd_low=ends[0], sd_high=ends[1], distinct=distinct, equal_pairs=pairs, alpha=alpha
@@ -155,7 +155,7 @@ def judge_aa(
     judged = judge_many(tables, rule, calibration(1, rule))
     return replace(
         found, expected_pairs=expected, p_equal=p_equal, trend=trend, p_trend=p_trend, serial=serial,
-        p_serial=p_serial, p_normal=float(shapiro(values).pvalue),
+        p_serial=p_serial, p_normal=shapiro_wilk(values),
         dealt_seeds=seeds, dealt=float((judged.sign != 0).any(axis=1).mean()),
     )  # fmt: skip
 
@@ -173,7 +173,7 @@ def equal_pairs(scores: ArrayLike) -> tuple[int, float, float]:
     # Two draws of one normal distribution, rounded to steps h, are equal with probability h / (2 sd sqrt(pi)).
     chance = min(_step(np.diff(known), sd) / (2 * sd * math.sqrt(math.pi)), 1.0)
     expected = math.comb(len(values), 2) * chance
-    return pairs, expected, float(pdtrc(pairs - 1, expected)) if pairs else 1.0
+    return pairs, expected, poisson_tail(pairs - 1, expected) if pairs else 1.0
 
 
 def _step(gaps: Floats, sd: float) -> float:
@@ -186,9 +186,15 @@ def _step(gaps: Floats, sd: float) -> float:
     return step if step > 1e-4 * sd else 0.0
 
 
+def _ranks(values: Floats) -> Floats:
+    """Ranks from 1 on; equal values share their mean rank."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], dtype=np.float64)
+
+
 def _order(values: Floats, rng: np.random.Generator) -> tuple[float, float, float, float]:
     """Return rank correlation with the order, and correlation with the run before, each with its p by shuffling."""
-    ranks = rankdata(values)
+    ranks = _ranks(values)
     time = np.arange(len(values), dtype=np.float64)
 
     def both(order: Floats) -> tuple[Floats, Floats]:

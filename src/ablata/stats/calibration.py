@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr
 
 from ablata.stats.batch import StudyBatch
+from ablata.stats.distributions import student
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.rule import RULE_VERSION, Rule
 from ablata.stats.table import Floats
@@ -184,6 +184,6 @@ def _null_minima(studies: int, arms: int, rule: Rule, rng: np.random.Generator, 
         batch.add(row)
         if n in rule.looks:
             variance, dof = batch.variance()
-            p = 2 * stdtr(dof, -np.abs(batch.effect) * np.sqrt(n / variance))
+            p = 2 * student.tail(np.abs(batch.effect) * np.sqrt(n / variance), dof)
             least = np.minimum(least, p.min(axis=1) / (n / rule.seeds) ** GROWTH[version])
     return least

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
+from ablata.stats.distributions import student
 from ablata.stats.items.moderation import ItemEvidence, moderate_items
 from ablata.stats.moderation import Residuals, history_trust, moderate, pooled
 from ablata.stats.rule import RULE_VERSION, Rule
@@ -150,7 +150,7 @@ def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION, evidence: I
 
 def t_quantile(probability: float, dof: float) -> float:
     """Return the quantile of Student's t, e.g. `t_quantile(0.975, 4)` = 2.776. `dof` need not be whole."""
-    return float(stdtrit(dof, probability))
+    return float(student.quantile(probability, dof))
 
 
 def upper_tail(distance: ArrayLike, se: ArrayLike, dof: ArrayLike) -> Floats:
@@ -161,7 +161,7 @@ def upper_tail(distance: ArrayLike, se: ArrayLike, dof: ArrayLike) -> Floats:
     apart, error = np.broadcast_arrays(np.asarray(distance, dtype=np.float64), np.asarray(se, dtype=np.float64))
     limit = np.where((apart == 0) | np.isnan(apart), apart, np.copysign(np.inf, apart))
     t = np.divide(apart, error, out=limit, where=(error > 0) | np.isnan(error))
-    return np.asarray(stdtr(dof, -t), dtype=np.float64)
+    return student.tail(t, dof)
 
 
 def _mean_and_variance(values: Floats, use: np.ndarray) -> tuple[Floats, Floats]:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import stdtrit
 
 from ablata.stats.batch import StudyBatch
 from ablata.stats.calibration import Calibration
+from ablata.stats.distributions import student
 from ablata.stats.moderation import Values
 from ablata.stats.results import ArmLook
 from ablata.stats.rule import Rule, Verdict
@@ -111,7 +111,7 @@ def _selection(arms: int, rule: Rule, calibration: Calibration) -> tuple[Floats,
             variance, dof = batch.variance()
             effects.append(batch.effect.ravel().copy())
             noises.append(np.sqrt(variance / 2).ravel())
-            bound = stdtrit(dof, 1 - calibration.bound_at(n, rule) / 2) * np.sqrt(variance / n)
+            bound = student.quantile(1 - calibration.bound_at(n, rule) / 2, dof) * np.sqrt(variance / n)
             needed.append(bound.ravel())
     by_look, noise, need = np.stack(effects), np.stack(noises), np.stack(needed)
     shown, power, measured = np.zeros(len(_GRID)), np.zeros(len(_GRID)), 1.0

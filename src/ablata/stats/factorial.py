@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr
 
 from ablata.stats.calibration import LOG_SPREAD, STUDIES, Calibration, sorted_minima
 from ablata.stats.contrasts import t_quantile, upper_tail
 from ablata.stats.designs import Design
+from ablata.stats.distributions import student
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.rule import Mode, Rule, Verdict, verdict_of
 from ablata.stats.table import Floats
@@ -247,6 +247,6 @@ def _null_minima(studies: int, design: Design, rule: Rule, rng: np.random.Genera
         variance = (rule.prior_df * own.mean(axis=1, keepdims=True) + (n - 1) * own) / weight
         squares = np.square(seen.mean(axis=0)) * n / variance
         greatest = np.sqrt(squares[:, : design.factors].max(axis=1))
-        p = 2 * stdtr(min(weight, columns * (n - 1)), -greatest)
+        p = 2 * student.tail(greatest, min(weight, columns * (n - 1)))
         least = np.minimum(least, p * rule.seeds / n)
     return least

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from ablata.stats.calibration import LOG_SPREAD, calibrate
 from ablata.stats.contrasts import contrasts, t_quantile, upper_tail
+from ablata.stats.distributions import student
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.rule import Rule, Verdict, verdict_of
 from ablata.stats.table import Floats, Table
@@ -244,7 +244,7 @@ def _bound_of_groups(sizes: tuple[int, ...], alpha: float) -> float:
     degrees = np.maximum(counts - 1, 0)
     squares = noise**2 * np.where(degrees > 0, rng.chisquare(np.maximum(degrees, 1), noise.shape), 0.0)
     se, dof = _moderated(squares, counts)
-    p = 2 * stdtr(dof, -np.abs(means[:, 1:] - means[:, :1]) / se)
+    p = 2 * student.tail(np.abs(means[:, 1:] - means[:, :1]) / se, dof)
     return float(np.quantile(p.min(axis=1), alpha))
 
 
@@ -258,4 +258,4 @@ def smallest_visible(result: FixedResult, arm: int) -> float | None:
     found = result.arms[arm]
     if found.se is None or found.dof is None or result.bound is None:
         return None
-    return float((stdtrit(found.dof, 1 - result.bound / 2) + stdtrit(found.dof, 0.8)) * found.se)
+    return (t_quantile(1 - result.bound / 2, found.dof) + t_quantile(0.8, found.dof)) * found.se

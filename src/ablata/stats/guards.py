@@ -17,10 +17,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
 from ablata.stats.batch import StudyBatch
 from ablata.stats.contrasts import contrasts, t_quantile, upper_tail
+from ablata.stats.distributions import student
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.rule import RULE_VERSION, Rule
 from ablata.stats.table import Table
@@ -63,7 +63,7 @@ def guard_bound(arms: int, seeds: int, alpha: float, prior_df: float, version: i
     for _ in range(seeds):
         batch.add(rng.standard_normal((_STUDIES, arms + 1)))
     variance, dof = batch.variance()
-    p = stdtr(dof, -batch.effect * np.sqrt(seeds / variance))
+    p = student.tail(batch.effect * np.sqrt(seeds / variance), dof)
     return float(np.quantile(p.min(axis=1), alpha))
 
 
@@ -143,5 +143,5 @@ def pooled_difference(
     if df == 0:
         return PooledDifference(effect=effect, low=-math.inf, high=math.inf)
     variance = sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / df
-    half = float(stdtrit(df, 1 - alpha)) * math.sqrt(variance * (1 / len(first) + 1 / len(second)))
+    half = t_quantile(1 - alpha, df) * math.sqrt(variance * (1 / len(first) + 1 / len(second)))
     return PooledDifference(effect=effect, low=effect - half, high=effect + half)

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from scipy.special import stdtr, stdtrit
+from ablata.stats.contrasts import t_quantile
+from ablata.stats.distributions import student
 
 CONFIRM_RUNS = 6
 """Fresh runs of the start and of the best that confirm a loop's gain."""
@@ -186,8 +187,8 @@ def judge_proposal(rule: LoopRule, evidence: Evidence, level: float) -> More | D
     effect = _mean(own) - _mean(base)
     se = sd * math.sqrt(1 / len(own) + 1 / len(base))
     t = sign * effect / se if se else math.copysign(math.inf, sign * effect) if effect else 0.0
-    p = float(stdtr(noise.df, -t))
-    half = float(stdtrit(noise.df, 0.975)) * se
+    p = float(student.tail(t, noise.df))
+    half = t_quantile(0.975, noise.df) * se
     looks = max(rule.most_runs - 1, 1)
     told = {"effect": effect, "interval": (effect - half, effect + half), "level": level, "p": p}
     inside = rule.margin is not None and abs(effect) + half < rule.margin
@@ -228,7 +229,7 @@ def honest_gain(
     if not first or not last or noise.sd is None:
         raise ValueError("the start and the best must have fresh runs, and some group two of them")
     effect = _mean(last) - _mean(first)
-    half = float(stdtrit(noise.df, 0.975)) * noise.sd * math.sqrt(1 / len(first) + 1 / len(last))
+    half = t_quantile(0.975, noise.df) * noise.sd * math.sqrt(1 / len(first) + 1 / len(last))
     return LoopGain(effect=effect, interval=(effect - half, effect + half), start_runs=len(first), best_runs=len(last))
 
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import fdtr
 
+from ablata.stats.distributions.beta import f_cdf
 from ablata.stats.rule import History
 from ablata.stats.table import Bools, Floats
 
@@ -147,5 +147,5 @@ def _f_quantile(above: Values, above_df: Values, below: Values, below_df: Values
     """P(F <= above / below), 0 where it is not known; a variance above none is certain to be greater."""
     top, bottom = np.broadcast_arrays(np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64))
     ratio = np.divide(top, bottom, out=np.where(top > 0, _CERTAIN, 0.0), where=bottom > 0)
-    quantile = fdtr(np.maximum(above_df, 1), np.maximum(below_df, 1), np.minimum(ratio, _CERTAIN))
+    quantile = f_cdf(np.minimum(ratio, _CERTAIN), np.maximum(above_df, 1), np.maximum(below_df, 1))
     return np.asarray(np.where(known, quantile, 0.0), dtype=np.float64)

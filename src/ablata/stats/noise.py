@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import chdtri
 
 from ablata.stats.contrasts import pooled_residual
+from ablata.stats.distributions.gamma import chi_square_quantile
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.rule import History
 
@@ -37,9 +37,8 @@ class Noise(Jsonable):
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the chi-square interval of s_e, in the metric's units; wide when `df` is small."""
         tail = (1 - level) / 2
-        return self.sd * math.sqrt(self.df / chdtri(self.df, tail)), self.sd * math.sqrt(
-            self.df / chdtri(self.df, 1 - tail)
-        )
+        low, high = (self.sd * math.sqrt(self.df / chi_square_quantile(above, self.df)) for above in (tail, 1 - tail))
+        return low, high
 
 
 def noise_from_scores(scores: ArrayLike) -> Noise:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import numpy as np
-from scipy.special import stdtrit
 
 from ablata.base.quantities import two_digits
 from ablata.stats.batch import StudyBatch
 from ablata.stats.calibration import Calibration, calibrate
 from ablata.stats.contrasts import t_quantile
 from ablata.stats.designs import Design
+from ablata.stats.distributions import student
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.moderation import final_dof
 from ablata.stats.rule import Rule
@@ -121,8 +121,8 @@ def _simulated_sizes(arms: int, rule: Rule, calibration: Calibration) -> tuple[f
         if n in rule.looks:
             variance, dof = batch.variance()
             se, c = np.sqrt(variance / n), calibration.bound_at(n, rule)
-            effect = np.minimum(effect, stdtrit(dof, 1 - c / 2) * se - batch.effect)
-            margin = np.minimum(margin, stdtrit(dof, 1 - c) * se + np.abs(batch.effect))
+            effect = np.minimum(effect, student.quantile(1 - c / 2, dof) * se - batch.effect)
+            margin = np.minimum(margin, student.quantile(1 - c, dof) * se + np.abs(batch.effect))
     return float(np.quantile(effect, POWER)), float(np.quantile(margin, POWER))
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 
 from ablata.stats.batch import StudyBatch
 from ablata.stats.calibration import Calibration
 from ablata.stats.contrasts import upper_tail
+from ablata.stats.distributions import student
 from ablata.stats.items.moderation import ItemEvidence
 from ablata.stats.rule import Rule, Verdict
 from ablata.stats.sequential import FUTILITY_Z
@@ -180,8 +180,8 @@ def _futile(size: Floats, se: Floats, dof: Floats, n: int, left: Bools, rule: Ru
     part = n / rule.seeds
     at_end, drift = se * np.sqrt(part), FUTILITY_Z * se * np.sqrt(1 - part)
     later = dof + (rule.seeds - n) * left.sum(axis=1, keepdims=True)
-    differs = size + drift < stdtrit(later, 1 - calibration.bound / 2) * at_end
+    differs = size + drift < student.quantile(1 - calibration.bound / 2, later) * at_end
     if rule.margin is None:
         return np.asarray(differs)
-    equal = np.maximum(size - drift, 0) <= rule.margin - stdtrit(later, 1 - calibration.bound) * at_end
+    equal = np.maximum(size - drift, 0) <= rule.margin - student.quantile(1 - calibration.bound, later) * at_end
     return np.asarray(differs & ~equal)

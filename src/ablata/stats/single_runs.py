@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
-from scipy.special import ndtri, stdtrit
-
+from ablata.stats.contrasts import t_quantile
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.noise import Noise
 
@@ -49,10 +49,10 @@ def visibility(difference: float, noise: Noise, *, alpha: float = 0.05, power: f
         raise ValueError("noise must be above 0")
     if not (0 < alpha < 1 and 0 < power < 1):
         raise ValueError(f"alpha and power must lie between 0 and 1, got {alpha} and {power}")
-    threshold = float(stdtrit(noise.df, 1 - alpha / 2)) * math.sqrt(2) * noise.sd
+    threshold = t_quantile(1 - alpha / 2, noise.df) * math.sqrt(2) * noise.sd
     seeds = None
     if difference:
-        quantiles = float(ndtri(1 - alpha / 2) + ndtri(power))
+        quantiles = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
         seeds = math.ceil(2 * (quantiles * noise.sd / difference) ** 2)
     return Visibility(difference=difference, threshold=threshold, seen=abs(difference) >= threshold, seeds=seeds)
 
@@ -71,4 +71,4 @@ def largest_noise(difference: float, *, alpha: float = 0.05) -> float:
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
-    return abs(difference) / (math.sqrt(2) * float(ndtri(1 - alpha / 2)))
+    return abs(difference) / (math.sqrt(2) * NormalDist().inv_cdf(1 - alpha / 2))

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtrit
 
+from ablata.stats.contrasts import t_quantile
+from ablata.stats.distributions import normal
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.noise import Noise
 from ablata.stats.single_runs import visibility
@@ -148,7 +149,7 @@ def judge_trial_log(
             chance=None, chance_most=None, at_least=None, again=None, greedy=log.greedy,
         )  # fmt: skip
     most = found.sd * _largest_claim(trials, len(baseline), found.df, alpha)
-    apart = float(stdtrit(found.df, 0.975)) * math.sqrt(2) * found.sd
+    apart = t_quantile(0.975, found.df) * math.sqrt(2) * found.sd
     return TrialLogResult(
         trials=trials,
         noise=found,
@@ -168,7 +169,7 @@ def judge_trial_log(
 def mean_of_best(runs: int) -> float:
     """Return the mean of the best of so many runs, in standard deviations of one."""
     middles = (np.arange(10_000) + 0.5) / 10_000
-    return float(ndtri(middles ** (1 / runs)).mean()) if runs > 1 else 0.0
+    return float(normal.quantile(middles ** (1 / runs)).mean()) if runs > 1 else 0.0
 
 
 class _Log:
@@ -252,7 +253,7 @@ def _kept(log: _Log, noise: Noise | None, alpha: float) -> Iterator[KeptTrial]:
         def bound(df: float, count: int = count, spread: float = spread) -> float:
             if log.greedy:
                 return _largest_step(trials, baseline, df, level)
-            return float(stdtrit(df, 1 - level / count)) * spread
+            return t_quantile(1 - level / count, df) * spread
 
         threshold = noise.sd * bound(noise.df) if noise else None
         yield KeptTrial(
@@ -272,7 +273,7 @@ def _again(log: _Log, best: int, noise: Noise) -> Again | None:
     if not later or log.runs[best].code == log.runs[0].code:
         return None
     gain = log.sign * (_mean(later) - _mean(first))
-    half = float(stdtrit(noise.df, 0.975)) * noise.sd * math.sqrt(1 / len(later) + 1 / len(first))
+    half = t_quantile(0.975, noise.df) * noise.sd * math.sqrt(1 / len(later) + 1 / len(first))
     return Again(runs=len(later), gain=gain, low=gain - half, high=gain + half)
 
 
@@ -294,11 +295,14 @@ def _largest_step(trials: int, baseline: int, df: float, alpha: float) -> float:
     best = rng.standard_normal(_LOGS) / math.sqrt(baseline)
     left = np.full(_LOGS, trials, dtype=np.int64)
     largest = np.zeros(_LOGS)
+    chance = normal.tail(best)
     while (left > 0).any():
-        chance = np.maximum(ndtr(-best), _RAREST)
+        chance = np.maximum(chance, _RAREST)
         left -= rng.geometric(chance)
-        beaten = -ndtri(rng.random(_LOGS) * chance)
+        rarer = rng.random(_LOGS) * chance
+        beaten = -normal.quantile(rarer)
         here = left >= 0
+        chance = np.where(here, rarer, chance)
         largest[here] = np.maximum(largest, beaten - best)[here]
         best = np.where(here, beaten, best)
     return float(np.quantile(largest / _estimated(df, rng), 1 - alpha))
@@ -308,7 +312,7 @@ def _largest_step(trials: int, baseline: int, df: float, alpha: float) -> float:
 def _largest_claim(trials: int, baseline: int, df: float, alpha: float) -> float:
     """Return what the best of all runs lies above the first state in all but `alpha` of logs without any effect."""
     rng = np.random.default_rng(0)
-    best = ndtri(rng.random(_LOGS) ** (1 / max(trials, 1)))
+    best = normal.quantile(rng.random(_LOGS) ** (1 / max(trials, 1)))
     first = rng.standard_normal(_LOGS) / math.sqrt(baseline)
     return float(np.quantile(np.maximum(best - first, 0.0) / _estimated(df, rng), 1 - alpha))
 

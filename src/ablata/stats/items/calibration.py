@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import stdtr
 
 from ablata.stats.calibration import STUDIES, Calibration, calibration_key, sorted_minima
+from ablata.stats.distributions import student
 from ablata.stats.items.moderation import ArmItems, moderate_items
 from ablata.stats.items.noise import ItemPrior
 from ablata.stats.rule import RULE_VERSION, Rule
@@ -80,6 +80,6 @@ def _null_minima(studies: int, arms: int, rule: Rule, prior: ItemPrior, rng: np.
     for n in rule.looks:
         seen = difference[:n]
         variance, dof = moderate_items(seen.var(axis=0, ddof=1), float(n), items, prior)
-        p = 2 * stdtr(dof, -np.abs(seen.mean(axis=0)) * np.sqrt(n / variance))
+        p = 2 * student.tail(np.abs(seen.mean(axis=0)) * np.sqrt(n / variance), dof)
         least = np.minimum(least, p.min(axis=1) / (n / rule.seeds) ** GROWTH)
     return least

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import fdtr
 
+from ablata.stats.distributions.beta import f_cdf
 from ablata.stats.items.noise import ItemPrior
 from ablata.stats.table import Bools, Floats
 
@@ -69,7 +69,7 @@ def moderate_items(own: Floats, n: Floats | float, items: ArmItems, prior: ItemP
     level, level_df = _level(np.where(known, own / size, 0.0), known, free, prior)
     uncertain = prior.within**2 + 2 / np.where(known, items.df, 1.0) + 2 / level_df
     weight, expected = np.minimum(2 / uncertain, MOST_DF), level * size
-    quantile = fdtr(np.maximum(free, 1), weight, np.where(known, own, 0.0) / expected)
+    quantile = f_cdf(np.where(known, own, 0.0) / expected, np.maximum(free, 1), weight)
     weight = weight * (1 - np.clip((quantile - WINDOW[0]) / (WINDOW[1] - WINDOW[0]), 0.0, 1.0))
     dof = weight + free
     variance = (weight * expected + free * own) / np.maximum(dof, 1e-9)

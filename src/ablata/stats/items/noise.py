@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import digamma, polygamma
 
+from ablata.stats.distributions.gamma import digamma, trigamma
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.table import Floats
 
@@ -125,7 +125,7 @@ def learn_prior(studies: Sequence[Sequence[Phi]], default: ItemPrior | None = No
         return usual
     df = sum(phi.df for study in known for phi in study)
     level = sum(phi.df * phi.value for study in known for phi in study) / df
-    arms = [(_log(study), [float(polygamma(1, phi.df / 2)) for phi in study]) for study in known if len(study) > 1]
+    arms = [(_log(study), [trigamma(phi.df / 2) for phi in study]) for study in known if len(study) > 1]
     free = sum(len(logs) - 1 for logs, _ in arms)
     inside = usual.within
     if free >= LEAST_STUDIES:
@@ -135,13 +135,11 @@ def learn_prior(studies: Sequence[Sequence[Phi]], default: ItemPrior | None = No
     outside = usual.between
     if len(known) >= LEAST_STUDIES:
         means = np.array([_log(study).mean() for study in known])
-        errors = [
-            (float(np.mean([polygamma(1, phi.df / 2) for phi in study])) + inside**2) / len(study) for study in known
-        ]
+        errors = [(float(np.mean([trigamma(phi.df / 2) for phi in study])) + inside**2) / len(study) for study in known]
         outside = math.sqrt(max(float(means.var(ddof=1)) - float(np.mean(errors)), LEAST_SPREAD**2))
     return ItemPrior(level=level, between=outside, within=inside)
 
 
 def _log(study: Sequence[Phi]) -> Floats:
     """Unbiased estimates of log phi: the logarithm of chi-square / df lies below 0 on average."""
-    return np.array([math.log(phi.value) - float(digamma(phi.df / 2)) + math.log(phi.df / 2) for phi in study])
+    return np.array([math.log(phi.value) - digamma(phi.df / 2) + math.log(phi.df / 2) for phi in study])

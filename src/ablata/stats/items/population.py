@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 
+from ablata.stats.contrasts import t_quantile
 from ablata.stats.items.noise import group_sums, item_variance
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.table import Floats
@@ -73,7 +73,7 @@ def population_interval(
     variance = max(by_seed + by_item - twice, 0.5 * by_item)
     square = by_seed**2 / (seeds - 1) + by_item**2 / (clusters - 1)
     dof = variance**2 / square if square > 0 else math.inf
-    half = float(stdtrit(dof, (1 + level) / 2)) * math.sqrt(variance)
+    half = t_quantile((1 + level) / 2, dof) * math.sqrt(variance)
     return PopulationInterval(
         effect=effect,
         low=effect - half,
