@@ -19,6 +19,7 @@ from ablata.base.files import write_text
 from ablata.stats import Rule, calibrate, draw_many, judge_many, rules_of
 from ablata.stats.rule import RULE_VERSION
 from ablata.stats.table import Floats
+from ablata.stats.waves import waves_of
 from decision_rule import hardware
 
 MARGIN = 0.6
@@ -63,6 +64,62 @@ WAYS = {
 }
 
 
+GROWING = {
+    "3 arms, 3 more, 2 more with 10 seeds, 20 seeds": ((5, 3), (5, 6), (10, 8), (20, 8)),
+    "1 arm, then one more at a time up to 6": tuple((5, arms) for arms in range(1, 7)),
+    "8 arms, 8 more, 20 seeds": ((5, 8), (5, 16), (20, 16)),
+}
+"""Seeds and arms after each wave."""
+
+
+def grown(scores: Floats, plan: tuple[tuple[int, int], ...], *, only_if_low: bool = False) -> Floats:
+    """Return the signs of all verdicts, (studies, arms), of a study that gets more arms and more seeds.
+
+    Args:
+        scores: (studies, seeds, 1 + arms).
+        plan: seeds and arms after each wave.
+        only_if_low: more arms are added only where the control has scored less than the arms so far, which is when a
+            new one looks best.
+    """
+    studies, most, names = len(scores), plan[-1][1], [str(arm) for arm in range(plan[-1][1])]
+    added = {names[arm]: min(wave for wave, (_, arms) in enumerate(plan) if arm < arms) for arm in range(most)}
+    spec = {
+        "rule": Rule(margin=MARGIN, seeds=plan[-1][0]).to_json(), "rule_version": RULE_VERSION, "extendable": True,
+        "waves": [seeds for seeds, _ in plan], "added": added,
+    }  # fmt: skip
+    sign, done = np.zeros((studies, most)), np.zeros((studies, most), dtype=np.bool_)
+    earlier, judged, going_on = 0, 0, np.ones(studies, dtype=np.bool_)
+    for wave in waves_of(spec, names):
+        arms, seen = len(wave.arms), scores[:, : wave.rule.seeds]
+        patience = earlier if wave.reopens else 0
+        found = judge_many(seen[:, :, : 1 + arms], wave.rule, calibrate(arms, wave.rule), patience=patience)
+        if only_if_low and judged:
+            going_on &= seen[:, :earlier, 0].mean(axis=1) < seen[:, :earlier, 1 : 1 + judged].mean(axis=(1, 2))
+        open_now = ~done[:, :arms] & going_on[:, None]
+        if not wave.reopens:
+            open_now[:, :judged] = False
+        sign[:, :arms] = np.where(open_now, found.sign, sign[:, :arms])
+        done[:, :arms] |= open_now & found.decided
+        earlier, judged = wave.rule.seeds, arms
+    return sign
+
+
+def growing_table(studies: int) -> list[str]:
+    """Return a line a way to add arms."""
+    lines = []
+    for way, plan in GROWING.items():
+        seeds, arms = plan[-1]
+        null = draw_many(
+            studies, [0.0] * arms, seeds=seeds, noise=0.75**0.5, shared=0.5, rng=np.random.default_rng(arms)
+        )
+        shares = [100 * (grown(null, plan, only_if_low=low) != 0).any(axis=1).mean() for low in (False, True)]
+        effects = [0.0] * (arms - 1) + [2.0]
+        late = draw_many(studies, effects, seeds=seeds, noise=0.75**0.5, shared=0.5, rng=np.random.default_rng(99))
+        power = 100 * (grown(late, plan)[:, -1] > 0).mean()
+        lines.append(f"| {way} | {shares[0]:.1f} | {shares[1]:.1f} | {power:.0f} |")
+    return lines
+
+
 def table(studies: int) -> list[str]:
     """Return a line a way to ask and a number of arms."""
     lines = []
@@ -85,7 +142,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/results/extended_studies.md"))
     options = parser.parse_args()
     begun = time.perf_counter()
-    lines = table(options.studies)
+    lines, growing = table(options.studies), growing_table(options.studies)
     seconds = time.perf_counter() - begun
     text = f"""# A question that is asked again with more seeds
 
@@ -103,6 +160,16 @@ standard error is 0.35 at 5%, 0.8 at 50%. Verdicts are the product's own, with i
 An extendable study keeps 90% of its 5% for later: its first five seeds decide only what is plain. Extensions of a study
 that was not made to be extended are judged at 5% again; what they say is marked exploratory, for the reason in the
 second rows. One plan of all seeds finds more than either for the same runs.
+
+## Arms that are added later
+
+`--extendable`, then `study extend --arm`: each wave is judged at its part of the 5%, over all arms there are by then;
+where it has no more seeds only the new arms are judged. Last column: a true effect of 2 standard deviations of the arm
+that came last.
+
+| how it grew, from 5 seeds | false | false, where arms are added only after a low control | last arm found |
+|---|---|---|---|
+{chr(10).join(growing)}
 """
     write_text(options.output, text)
     print(text)

@@ -85,8 +85,8 @@ def one_at_a_time(seeds: int, studies: int, rng: np.random.Generator) -> Row:
     )
 
 
-def factorial(design: Design, seeds: int, studies: int, rng: np.random.Generator) -> Row:
-    """Return the figures of a design."""
+def factorial(design: Design, seeds: int, studies: int, rng: np.random.Generator, lost: tuple[int, ...] = ()) -> Row:
+    """Return the figures of a design, some of whose cells never leave a score."""
     signs = design.signs.astype(float)
     rule = Rule(seeds=seeds, first_look=2)
     bound = calibrate_factorial(design, rule)
@@ -95,7 +95,10 @@ def factorial(design: Design, seeds: int, studies: int, rng: np.random.Generator
         errors = large = seen = 0
         for _ in range(studies):
             interaction = np.triu(rng.standard_normal((7, 7)) * strength * EFFECT, 1)
-            result = judge_factorial(draw(signs, interaction, seeds, rng), design, rule, bound)
+            scores = draw(signs, interaction, seeds, rng)
+            scores[:, list(lost)] = np.nan
+            result = judge_factorial(scores, design, rule, bound)
+            assert result is not None
             verdicts = [factor.verdict for factor in result.factors]
             errors += wrong(verdicts, MAIN)
             for group in result.interactions:
@@ -108,6 +111,7 @@ def factorial(design: Design, seeds: int, studies: int, rng: np.random.Generator
         false.append(100 * errors / studies)
         flagged.append(100 * seen / large if large else float("nan"))
     name = f"{design.cells} cells, resolution {'I' * (design.resolution < 5)}V, {seeds} seeds"
+    name += f", {len(lost)} of them always lost" if lost else ""
     return Row(name, runs / studies, 50 * found / studies, tuple(false), tuple(flagged))
 
 
@@ -117,6 +121,8 @@ def rows(studies: int) -> Iterator[Row]:
         yield one_at_a_time(seeds, studies, np.random.default_rng(seeds))
     for cells, seeds in ((16, 2), (16, 3), (16, 4), (32, 2)):
         yield factorial(Design.of(7, cells), seeds, studies, np.random.default_rng(100 * cells + seeds))
+    yield factorial(Design.of(7), 3, studies, np.random.default_rng(17), lost=(5,))
+    yield factorial(Design.of(7, 32), 2, studies, np.random.default_rng(18), lost=(5, 11, 30))
 
 
 def markdown(found: Sequence[Row], studies: int, command: str, seconds: float) -> str:

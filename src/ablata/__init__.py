@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from ablata.api.runs import run as run
     from ablata.api.runs import runs as runs
     from ablata.api.studies import StudyResult as StudyResult
-    from ablata.api.studies import extend_study as extend_study
     from ablata.api.studies import plan_study as plan_study
     from ablata.api.studies import report as report
     from ablata.api.studies import run_study as run_study
@@ -89,7 +88,7 @@ _PLACES = {
     "export_study": "ablata.api.moving",
     "export_runs": "ablata.api.exporting",
     "export_to_mlflow": "ablata.api.exporting",
-    "extend_study": "ablata.api.studies",
+    "extend_study": "ablata.api.extending",
     "import_study": "ablata.api.moving",
     "judge": "ablata.api.judging",
     "load_model": "ablata.api.models",

@@ -10,7 +10,8 @@ import pytest
 from ablata.stats import Rule, Verdict, plan_factorial
 from ablata.stats.calibration import Calibration
 from ablata.stats.designs import Design
-from ablata.stats.factorial import FactorialResult, calibrate_factorial, judge_factorial
+from ablata.stats.factorial import FactorialResult, calibrate_factorial, predicted_best
+from ablata.stats.factorial import judge_factorial as judged
 
 SEVEN = Design.of(7)
 WITHIN, SHARED = 0.75**0.5, 0.5
@@ -35,6 +36,12 @@ def draw(
 def rule_and_bound(seeds: int, **settings: object) -> tuple[Rule, Calibration]:
     rule = Rule(seeds=seeds, first_look=2, **settings)  # type: ignore[arg-type]
     return rule, calibrate_factorial(SEVEN, rule, studies=8000)
+
+
+def judge_factorial(scores: np.ndarray, design: Design, rule: Rule, bound: Calibration) -> FactorialResult:
+    found = judged(scores, design, rule, bound)
+    assert found is not None
+    return found
 
 
 def test_effects_and_noise_are_those_of_least_squares() -> None:
@@ -114,12 +121,13 @@ def test_scores_that_do_not_fit_are_refused() -> None:
     for scores, words in (
         (np.zeros((2, 8)), "shape"),
         (np.zeros((4, 16)), "shape"),
-        (np.full((2, 16), np.nan), "finite"),
+        (np.full((2, 16), np.inf), "finite"),
     ):
         with pytest.raises(ValueError, match=words):
             judge_factorial(scores, SEVEN, rule, bound)
     with pytest.raises(ValueError, match="calibration"):
         judge_factorial(np.zeros((2, 16)), SEVEN, Rule(seeds=4), bound)
+    assert judged(np.full((2, 16), np.nan), SEVEN, rule, bound) is None
 
 
 def test_the_detectable_effect_is_found_in_four_of_five_studies() -> None:
@@ -132,3 +140,39 @@ def test_the_detectable_effect_is_found_in_four_of_five_studies() -> None:
         result = judge_factorial(draw(np.array([effect, 0, 0, 0, 0, 0, 0]), rng, 3), SEVEN, rule, bound)
         found += result.factors[0].verdict is Verdict.BETTER
     assert 0.74 < found / studies < 0.90
+
+
+def test_without_a_cell_effects_are_those_of_least_squares_and_false_verdicts_stay_rare() -> None:
+    rng, studies = np.random.default_rng(6), 500
+    rule, bound = rule_and_bound(3)
+    scores = draw(rng.standard_normal(7), rng, 3)
+    scores[0, 5] = np.nan
+    result = judge_factorial(scores, SEVEN, rule, bound)
+    left = np.delete(np.arange(16), 5)
+    columns = np.concatenate([SEVEN.signs, SEVEN.interactions], axis=1)[left].astype(float)
+    layout = np.column_stack([np.repeat(np.eye(3), 15, axis=0), np.tile(columns, (3, 1))])
+    solution = np.linalg.lstsq(layout, scores[:, left].ravel(), rcond=None)[0]
+    np.testing.assert_allclose(result.contrasts, 2 * solution[3:])
+    assert (result.lost, result.clear, result.cells[5]) == ((5,), True, pytest.approx(scores[1:, 5].mean()))
+    assert FactorialResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+    false = 0
+    for _ in range(studies):
+        # A pair of changes that diverge together, and strong interactions of the others.
+        table = draw(np.zeros(7), rng, 3, np.triu(rng.standard_normal((7, 7)), 1))
+        table[:, 5] = np.nan
+        found = judge_factorial(table, SEVEN, rule, bound)
+        false += any(factor.verdict is not Verdict.UNDECIDED for factor in found.factors)
+    assert false / studies < 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
+
+
+def test_the_best_combination_is_predicted_by_effects_and_flagged_interactions() -> None:
+    rng = np.random.default_rng(7)
+    design = Design.of(3)
+    rule = Rule(seeds=3, first_look=2, margin=0.5)
+    bound = calibrate_factorial(design, rule, studies=2000)
+    # Each of the two helps, and they harm together; the third does nothing.
+    mean = (design.signs > 0) @ np.array([3.0, 2.0, 0.0]) - 2.0 * design.signs[:, 0] * design.signs[:, 1]
+    scores = mean + 0.1 * rng.standard_normal((3, 8))
+    result = judge_factorial(scores, design, rule, bound)
+    assert predicted_best(result, higher=True) == (0,)
+    assert predicted_best(result, higher=False) == ()

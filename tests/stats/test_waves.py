@@ -30,9 +30,9 @@ def test_the_levels_of_all_waves_add_up_to_the_rate():
     assert sum(levels[:10]) < 0.05
 
 
-def test_waves_that_do_not_grow_or_have_no_number_are_refused():
-    with pytest.raises(ValueError, match="more seeds than the one before"):
-        wave_rules(Rule(), (5, 5))
+def test_waves_that_shrink_or_have_no_number_are_refused():
+    with pytest.raises(ValueError, match="fewer seeds than the one before"):
+        wave_rules(Rule(), (5, 4))
     with pytest.raises(ValueError, match="counted from 0"):
         wave_level(0.05, -1)
 

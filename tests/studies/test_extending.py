@@ -88,6 +88,48 @@ def test_an_arm_that_stopped_early_runs_the_seeds_it_missed(ledger: Ledger, reco
     assert assess(ledger, study.name).outcomes()["slow"].open
 
 
+def test_arms_that_are_added_are_judged_beside_the_controls_runs_at_their_waves_part_of_the_rate(
+    ledger: Ledger, recorded: Record, end_run: End, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    study = recorded(margin=0.3, futility=False, extendable=True)
+    finish(ledger, study, end_run, all_rows(5))
+    before = assess(ledger, study.name).outcomes()
+    rule = extend(ledger, study.name, arms={"deep": ("model.width=9",)})
+    assert (rule.seeds, round(rule.alpha, 4)) == (5, 0.01)
+    going_on = assess(ledger, study.name)
+    assert (going_on.rows, going_on.arms) == (0, ("wide", "slow", "deep"))
+    monkeypatch.setitem(SCORES, "deep", SCORES["wide"])
+    larger = replace(study, arms={**study.arms, "deep": ("model.width=9",)})
+    finish(ledger, larger, end_run, {"control": range(5), "deep": range(5)})
+    after = assess(ledger, study.name).outcomes()
+    assert {name: after[name] for name in before} == before
+    assert (after["deep"].verdict, after["deep"].open) == (Verdict.BETTER, False)
+    create(ledger, study)  # its first command still means it
+    rule = extend(ledger, study.name, 10)
+    assert round(rule.alpha, 4) == 0.03
+    assert [arm for arm, end in assess(ledger, study.name).outcomes().items() if end.open] == ["slow"]
+    export_study(ledger, study.name, tmp_path / "grown.ablata")
+    with Ledger(home=tmp_path / "other") as there:
+        import_study(there, tmp_path / "grown.ablata", check=check_study)
+        assert assess(there, study.name).outcomes() == assess(ledger, study.name).outcomes()
+
+
+def test_an_added_arm_that_is_there_or_of_a_study_that_spent_its_rate_is_told(
+    ledger: Ledger, recorded: Record, end_run: End
+) -> None:
+    study = recorded(margin=0.3, futility=False)
+    finish(ledger, study, end_run, all_rows(5))
+    for arms, words in (
+        ({"broad": ("model.width=6",)}, "broad, equal to wide"),
+        ({"wide": ("model.width=9",)}, "an arm wide, which asked has"),
+        ({"odd": ("model.wide=9",)}, "width"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            extend(ledger, study.name, arms=arms)
+    extend(ledger, study.name, arms={"deep": ("model.width=9",)})
+    assert list(ledger.studies.get(study.name).spec["exploratory"]) == ["deep"]
+
+
 def test_a_study_that_spent_its_rate_is_exploratory_once_extended(
     ledger: Ledger, recorded: Record, end_run: End
 ) -> None:

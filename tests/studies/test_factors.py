@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,15 +108,55 @@ def test_the_changes_are_judged_once_a_block_is_whole(ledger: Ledger, end_run: E
     assert [factor.effect for factor in judged.factorial.factors] == pytest.approx([2, -2, 0], abs=0.15)
 
 
-def test_a_block_with_a_lost_run_does_not_count(ledger: Ledger, end_run: End) -> None:
+def test_a_cell_that_lost_a_run_is_left_out_and_the_rest_tells_the_changes(ledger: Ledger, end_run: End) -> None:
     study = command_study()
     scores = made_up(study, [2.0, -2.0, 0.0], 3)
-    scores[1, 4] = np.nan
+    scores[:2, 4] = np.nan
     end_blocks(ledger, study, end_run, scores)
     judged = assess(ledger, "three")
     assert judged.rows == 3
     assert judged.factorial is not None
-    assert judged.factorial.seeds == 2
+    assert (judged.factorial.lost, judged.factorial.apart) == ((4,), ())
+    assert [factor.verdict.value for factor in judged.factorial.factors] == ["better", "worse", "undecided"]
+    assert [factor.effect for factor in judged.factorial.factors] == pytest.approx([2, -2, 0], abs=0.3)
+    ledger.studies.add_look("three", judged.rows, judged.as_look())
+    view = study_view(ledger, "three")
+    assert [arm.verdict for arm in view.treatments] == ["better", "worse", "undecided"]
+    page = study_page(view)
+    assert "Left out, since runs of theirs left no score: flip" in page
+    assert "interactions of three and more changes as nil" in page
+    json.loads(json.dumps(judged.as_look()))
+
+
+def test_too_many_lost_cells_leave_estimates_and_no_verdict(ledger: Ledger, end_run: End) -> None:
+    study = command_study()
+    scores = made_up(study, [2.0, -2.0, 0.0], 3)
+    scores[:, [3, 5]] = np.nan
+    end_blocks(ledger, study, end_run, scores)
+    judged = assess(ledger, "three")
+    assert judged.factorial is not None
+    assert not judged.factorial.clear
+    assert {factor.verdict.value for factor in judged.factorial.factors} == {"undecided"}
+    assert [factor.effect for factor in judged.factorial.factors] == pytest.approx([2, -2, 0], abs=0.3)
+    ledger.studies.add_look("three", judged.rows, judged.as_look())
+    ledger.studies.finish("three")
+    page = study_page(study_view(ledger, "three"))
+    assert "Too few combinations are left" in page
+    assert "no verdict falls" in page
+    scores[:, 1:] = np.nan
+    other = command_study(name="none", first_seed=10)
+    end_blocks(ledger, other, end_run, scores)
+    assert assess(ledger, "none").factorial is None
+
+
+def test_a_lost_block_is_left_out_alone(ledger: Ledger, end_run: End) -> None:
+    study = command_study()
+    scores = made_up(study, [2.0, -2.0, 0.0], 3)
+    scores[1] = np.nan
+    end_blocks(ledger, study, end_run, scores)
+    judged = assess(ledger, "three").factorial
+    assert judged is not None
+    assert (judged.lost, judged.apart, judged.factors[0].seeds) == ((), (1,), 2)
 
 
 def test_the_report_shows_changes_interactions_and_cells(ledger: Ledger, end_run: End) -> None:
@@ -130,9 +171,8 @@ def test_the_report_shows_changes_interactions_and_cells(ledger: Ledger, end_run
     assert len(view.runs) == 24
     assert view.factorial is not None
     assert view.factorial.best in ("warm", "warm+flip")
-    assert "--arm best:a=1" in view.factorial.confirm
-    assert view.factorial.confirm.endswith("--seeds 10 --first-seed 3")
-    assert "--factor" not in view.factorial.confirm
+    assert view.factorial.predicted in ("warm", "warm+flip")
+    assert view.factorial.confirm == "ablata study confirm three"
     assert len(view.factorial.contrasts) == 7
     page = study_page(view)
     for words in (
@@ -193,3 +233,49 @@ def test_a_factorial_study_of_a_program_runs_from_the_command_line(
     assert "2 changes in 4 combinations" in said.err
     assert "warm is better by 3.0" in said.out
     assert "All 4 combinations of the 2 changes run" in said.out
+
+
+PROGRAM = """
+import sys
+s, a, b, c, d = map(int, sys.argv[1:])
+print('acc:', 80 + 3 * a - 2 * b + 2 * a * c + 0.01 * ((7 * s + 3 * a + 5 * b + 2 * c + d) % 11))
+"""
+
+
+def test_a_study_is_folded_over_and_its_best_combination_confirmed_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ablata.cli.main import main
+
+    (tmp_path / "t.py").write_text(PROGRAM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ABLATA_HOME", str(tmp_path / "home"))
+
+    def typed(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["study", *words])
+        said = capfd.readouterr()
+        return int(ended.value.code or 0), " ".join((said.out + said.err).split())
+
+    changes = [word for key in "abcd" for word in ("--set", f"{key}=0", "--factor", f"on-{key}:{key}=1")]
+    asked = ["run", "--command", f"{sys.executable} t.py {{seed}} {{a}} {{b}} {{c}} {{d}}", *changes, "--cells", "8"]
+    asked += ["--score", "acc", "--seeds", "2", "--name", "f"]
+    code, said = typed(*asked)
+    assert code == 0, said
+    assert "on-a x on-c or on-b x on-d" in said
+    assert "On fresh seeds: ablata study confirm f" in said
+    code, said = typed("extend", "f", "--foldover")
+    assert code == 0, said
+    assert "turned round in 8 further cells. Then on-a x on-b, on-a x on-c" in said
+    assert "All 16 combinations of the 4 changes run" in said
+    assert "Look again at on-a x on-c" in said
+    with Ledger() as ledger:
+        assert len(ledger.studies.cells("f")) == 32
+        assert ledger.studies.get("f").spec["design"]["folded"] is not None
+    assert typed("extend", "f", "--foldover")[0] == 2
+    code, said = typed(*asked)
+    assert code == 0, said
+    code, said = typed("confirm", "f", "--seeds", "4")
+    assert code == 0, said
+    assert "on-a+on-c is better" in said
+    assert "On fresh seeds on-a+on-c, predicted to be best, is better" in typed("report", "f")[1]

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablata.api.extending import extend_study
 from ablata.api.opening import open_ledger, warn
-from ablata.api.studies import StudyResult, extend_study, run_study
+from ablata.api.studies import StudyResult, run_study
 from ablata.base.errors import SettingsError, listing
 from ablata.base.overrides import Overrides
 from ablata.base.user_code import refuse_while_importing

@@ -319,42 +319,6 @@ def run_study(
         return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
 
 
-def extend_study(
-    study: Study | str,
-    seeds: int,
-    *,
-    workers: int | None = None,
-    progress: bool | Console | None = None,
-    trust_code: bool = False,
-    ledger: Ledger | None = None,
-) -> StudyResult:
-    """Go on with the undecided arms of a study that has ended, with more seeds; verdicts that were given stay.
-
-    A study made with `extendable=True` claims something false in at most 5% of cases over all its extensions. Another
-    has spent that in its first plan: what it says after an extension is exploratory.
-
-    Args:
-        study: the study, or its name; of functions that live in this process alone the study itself.
-        seeds: of each arm in all, those that ran counted.
-        workers, progress, trust_code, ledger: as for `run_study`.
-
-    Raises:
-        RecordError: it has not ended, all its arms are decided, or it runs no arms.
-        SettingsError: it has as many seeds already.
-        RunError, KeyboardInterrupt: as for `run_study`.
-    """
-    from ablata.studies.extending import extend
-
-    with open_ledger(ledger, create=False) as opened:
-        name = study if isinstance(study, str) else study.name
-        if isinstance(study, Study):
-            create(opened, study)
-        known = opened.studies.get(name)
-        if known.state != "open" or rule_of(known.spec).seeds != seeds:
-            extend(opened, name, seeds)
-        return run_study(study, workers=workers, progress=progress, trust_code=trust_code, ledger=opened)
-
-
 def _recorded(ledger: Ledger, study: Study | str) -> str:
     """Return the name of a study in the ledger, putting it there if it is new."""
     if isinstance(study, str) and study in {row.name for row in ledger.studies.all()}:

@@ -182,22 +182,26 @@ class Studies:
             runs = Run.id.in_(with_parents(select(StudyRun.run_id).where(StudyRun.study_id == study_id)))
             return cancel_waiting(connection, runs, needed_by_open_arms())
 
-    def extend(self, name: str, spec: dict[str, Any], arms: Sequence[str]) -> None:
+    def extend(self, name: str, spec: dict[str, Any], arms: Sequence[str], new: Sequence[NewArm] = ()) -> None:
         """Open a finished study again, with a larger plan.
 
         Args:
             name: the study.
             spec: its specification with the larger plan.
             arms: those that go on.
+            new: arms that it has not had yet.
 
         Raises:
-            RecordError: there is no such study, or it is not finished.
+            RecordError: there is no such study, it is not finished, or a new arm's name is taken.
         """
         with self._database.write() as connection:
             study = find_study(connection, name)
             opened = update(StudyTable).where(StudyTable.name == name, StudyTable.state == "finished")
             if connection.execute(opened.values(state="open", finished=None, spec=spec)).rowcount != 1:
                 raise RecordError("A study must have ended to be extended", found=f"study {name!r} is {study.state}")
+            present = study_arms(connection, name)
+            check_arms([*present, *new])
+            insert_arms(connection, name, new, first=len(present))
             going_on = Arm.id.in_([find_arm(connection, name, arm) for arm in arms])
             connection.execute(update(Arm).where(going_on).values(state="open", verdict=None, reason=None))
 
@@ -238,7 +242,7 @@ def check_name(name: str) -> None:
         raise RecordError("Names of studies and arms are made of letters, digits and _ - . +", found=repr(name))
 
 
-def check_arms(arms: Sequence[NewArm]) -> None:
+def check_arms(arms: Sequence[NewArm | ArmRow]) -> None:
     """Raise RecordError unless the names differ and exactly one arm is the control."""
     for arm in arms:
         check_name(arm.name)
@@ -271,10 +275,10 @@ def differences(
     return found
 
 
-def insert_arms(connection: Connection, name: str, arms: Sequence[NewArm]) -> None:
-    """Write the arms of a study that has none."""
+def insert_arms(connection: Connection, name: str, arms: Sequence[NewArm], *, first: int = 0) -> None:
+    """Write arms of a study, the first of them at a position."""
     study_id = select(StudyTable.id).where(StudyTable.name == name).scalar_subquery()
-    for position, arm in enumerate(arms):
+    for position, arm in enumerate(arms, start=first):
         settings = own_settings(connection, arm.recipe_hash, arm.recipe)
         connection.execute(
             insert(Arm).values(

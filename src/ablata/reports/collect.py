@@ -21,6 +21,7 @@ from ablata.records.questions.judged import Load, comparable_in_time, cost_of_ke
 from ablata.records.questions.scored_on import scored_on
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
+from ablata.reports.factorial.confirmed import confirmed_words
 from ablata.reports.factorial.record import FactorialRecord
 from ablata.reports.forks import fork_words
 from ablata.reports.guards import guard_views
@@ -146,10 +147,11 @@ def study_view(
     study = _read(ledger, name)
     scores = {arm.name: [study.score(arm.name, seed) for seed in study.seeds] for arm in study.arms}
     noisy = noisy_arm(scores, study.control)
+    treatments = [arm.name for arm in study.arms if not arm.is_control]
     cells = tuple(
         corrected(
             ledger, study.row.spec, _arm(study, arm, noisy),
-            study.outcomes[arm.name].last if arm.name in study.outcomes else None, len(study.arms) - 1,
+            study.outcomes[arm.name].last if arm.name in study.outcomes else None, treatments,
         )
         for arm in study.arms
     )  # fmt: skip
@@ -198,7 +200,7 @@ def study_view(
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
         rounds=_rounds(ledger, study, placed),
-        factorial=_factorial(study, factorial, cells) if factorial else None,
+        factorial=_factorial(ledger, study, factorial, cells) if factorial else None,
     )
     return rounded(view)
 
@@ -493,12 +495,10 @@ def _impossible(study: _Study) -> tuple[str, ...]:
     return impossible(scores, study.control, str(metric.get("unit", "")), higher_is_better=higher)
 
 
-def _factorial(study: _Study, factorial: FactorialRecord, cells: Sequence[ArmView]) -> FactorialView:
+def _factorial(ledger: Ledger, study: _Study, factorial: FactorialRecord, cells: Sequence[ArmView]) -> FactorialView:
     """What a factorial study shows beside its changes."""
-    spec = study.row.spec
-    typed = next(iter(spec.get("commands") or ()), "")
-    higher = bool(spec["metric"].get("higher_is_better", True))
-    return factorial.view(cells, higher=higher, command=typed, next_seed=study.seeds.stop)
+    higher = bool(study.row.spec["metric"].get("higher_is_better", True))
+    return factorial.view(cells, higher=higher, study=study.row.name, confirmed=confirmed_words(ledger, study.row.name))
 
 
 def _with_guards(ledger: Ledger, study: _Study, arms: tuple[ArmView, ...]) -> tuple[ArmView, ...]:

@@ -420,7 +420,11 @@ class FactorialView:
             nor an interaction of two is empty.
         design: what the design can and cannot tell apart, in words.
         best: the cell with the best mean; None before the first block.
-        confirm: what to type to ask about that cell on fresh seeds; empty where the control is best or it is not known.
+        predicted: the combination that should be best by the changes' effects, which need not have run; empty: the
+            control, or nothing is known yet.
+        confirm: what to type to compare it with the control on fresh seeds; empty where there is nothing to confirm.
+        confirmed: what the study that did so says; empty where there is none.
+        lost: sentences on cells and blocks that left no score.
     """
 
     factors: tuple[str, ...]
@@ -429,7 +433,10 @@ class FactorialView:
     contrasts: tuple[tuple[str, float], ...] = ()
     design: str = ""
     best: str | None = None
+    predicted: str = ""
     confirm: str = ""
+    confirmed: str = ""
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,9 +123,25 @@ class Design:
         Raises:
             ValueError: it is folded already, or has all combinations.
         """
-        if self.folded is not None or self.base == self.factors:
+        if not self.foldable:
             raise ValueError("this design has nothing left to fold over")
         return Design(self.base, self.masks, factor)
+
+    @property
+    def unfolded(self) -> Design:
+        """The first half of a design that was folded over, else the design itself."""
+        return self if self.folded is None else Design(self.base, self.masks)
+
+    @property
+    def foldable(self) -> bool:
+        """Whether a fold-over would free any interaction."""
+        return self.folded is None and self.base < self.factors
+
+    def freed(self, factor: int) -> tuple[tuple[int, int], ...]:
+        """Return the interactions (i, j) of two changes that only the fold over one change tells from all others."""
+        alone = {group.pairs[0] for group in self.aliases if len(group.pairs) == 1}
+        after = (group.pairs[0] for group in self.fold(factor).aliases if len(group.pairs) == 1)
+        return tuple(pair for pair in after if pair not in alone)
 
     @cached_property
     def resolution(self) -> int:

@@ -4,12 +4,16 @@ Judging anew at 5% after each extension of a study claims something false in abo
 judged at its own part of the rate, on all runs so far, and what was decided in an earlier wave stays decided, false
 verdicts of all waves together stay below the rate (Bonferroni's inequality), over any number of extensions. Few seeds
 decide little, so the first waves get little: after the third, each gets half of what is left.
+
+A wave may bring arms that earlier ones did not have, judged at the wave's part of the rate over all arms there are by
+then. Which arms are added may depend on what was seen: a study that always added them would say as much that is false,
+and its waves' parts add up to no more than the rate. In a wave without more seeds only the new arms are judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -46,18 +50,55 @@ def wave_rules(rule: Rule, seeds: Sequence[int]) -> tuple[Rule, ...]:
 
     Args:
         rule: of the question: its `alpha` is that of all waves together, its number of seeds is not used.
-        seeds: rows after each wave, rising.
+        seeds: rows after each wave, not falling.
 
     Raises:
-        ValueError: the numbers do not rise.
+        ValueError: the numbers fall.
     """
-    if any(later <= earlier for earlier, later in pairwise(seeds)):
-        raise ValueError(f"each wave must have more seeds than the one before, got {tuple(seeds)}")
+    if any(later < earlier for earlier, later in pairwise(seeds)):
+        raise ValueError(f"no wave must have fewer seeds than the one before, got {tuple(seeds)}")
     return tuple(replace(rule, seeds=count, alpha=wave_level(rule.alpha, wave)) for wave, count in enumerate(seeds))
 
 
-WAVES, EXTENDABLE = "waves", "extendable"
-"""Keys of a study's specification: rows after each wave so far, and whether its first wave left some of the rate."""
+WAVES, EXTENDABLE, ADDED = "waves", "extendable", "added"
+"""Keys of a study's specification: rows after each wave so far, whether its first wave left some of the rate, and the
+wave that brought an arm, by the names of those that the first did not have."""
+
+
+@dataclass(frozen=True)
+class Wave:
+    """One wave of a study.
+
+    Args:
+        rule: that it is judged by.
+        arms: names of the arms there are by then, without the control, in the order of the study.
+        reopens: whether arms that ended undecided before go on in it; not where it has no more seeds.
+    """
+
+    rule: Rule
+    arms: tuple[str, ...]
+    reopens: bool
+
+
+def waves_of(spec: Mapping[str, Any], arms: Sequence[str]) -> tuple[Wave, ...]:
+    """Return the waves of a study so far.
+
+    Args:
+        spec: its specification.
+        arms: names of all its arms, without the control.
+
+    Raises:
+        RecordError: this version of ablata does not know its rule.
+    """
+    added, rules = spec.get(ADDED, {}), rules_of(spec)
+    return tuple(
+        Wave(
+            rule=rule,
+            arms=tuple(name for name in arms if added.get(name, 0) <= number),
+            reopens=number == 0 or rule.seeds > rules[number - 1].seeds,
+        )
+        for number, rule in enumerate(rules)
+    )
 
 
 def rules_of(spec: Mapping[str, Any]) -> tuple[Rule, ...]:

@@ -12,14 +12,14 @@ import numpy as np
 from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import comparable_in_time, judged_values
 from ablata.records.rows import ArmRow, RunRow, StudyRow
-from ablata.stats import Calibration, Outcome, Replay, Rule, procedure_of, rule_of, rules_of
+from ablata.stats import Calibration, Outcome, Replay, Rule, Verdict, procedure_of, rule_of
 from ablata.stats.designs import Design
 from ablata.stats.factorial import FactorialResult, calibrate_factorial, factorial_key, judge_factorial
 from ablata.stats.items.calibration import calibrate_items, items_calibration_key
 from ablata.stats.items.noise import ItemPrior
 from ablata.stats.margin import PERCENT, judged_rule
 from ablata.stats.versions import Procedure
-from ablata.stats.waves import is_final
+from ablata.stats.waves import Wave, is_final, waves_of
 from ablata.studies.evidence import NoiseItems, noise_items
 from ablata.studies.factors import Factors
 from ablata.studies.picking import PICK, pick_choice
@@ -42,6 +42,7 @@ class Assessment:
         without_items: why the noise of a study that was to read it from its items is that of its scores; empty: it is
             not, or it was never to be.
         choice: what a study that picks would take now; its `rows` are the runs that have ended.
+        unfinished: blocks of a factorial study are to run, whatever verdicts there are.
     """
 
     rows: int
@@ -52,11 +53,12 @@ class Assessment:
     apart: tuple[int, ...] = ()
     without_items: str = ""
     choice: Mapping[str, Any] | None = None
+    unfinished: bool = False
 
     @property
     def settled(self) -> bool:
-        """Whether a factorial study has a verdict on every change."""
-        return self.factorial is not None and self.factorial.settled
+        """Whether a factorial study has a verdict on every change, and no block to run for another reason."""
+        return self.factorial is not None and self.factorial.settled and not self.unfinished
 
     def outcomes(self) -> dict[str, Outcome]:
         """Return how each arm stands, by name."""
@@ -126,27 +128,30 @@ def assess(ledger: Ledger, name: str) -> Assessment:
     found = Assessment(0, names, None)
     items = noise_items(ledger, study.spec, cells)
     earlier = 0
-    for rule in rules_of(study.spec):
-        wave = _Wave(study, columns, cells, values, found.replay, items, earlier)
-        earlier = rule.seeds
+    for wave in waves_of(study.spec, names):
+        present = [control, *(arm for arm in columns[1:] if arm.name in wave.arms)]
+        going_on = _GoingOn(study, present, cells, values, found.replay, items, earlier, wave)
+        earlier = wave.rule.seeds
         if isinstance(items, NoiseItems):
-            calibration = cached_items_calibration(ledger, len(names), rule, items.prior)
+            calibration = cached_items_calibration(ledger, len(wave.arms), wave.rule, items.prior)
         else:
-            calibration = cached_calibration(ledger, len(names), rule, judge)
-        found = wave.judge(rule, calibration, judge)
+            calibration = cached_calibration(ledger, len(wave.arms), wave.rule, judge)
+        found = going_on.judge(calibration, judge)
     return replace(found, without_items=items) if isinstance(items, str) and found.replay is not None else found
 
 
-class _Wave:
+class _GoingOn:
     """One wave of a study: all rows so far, judged by the wave's rule; what was decided in an earlier one stays.
 
     Args:
-        study, columns: of the study, the control first.
+        study: which.
+        columns: the control and the arms there are by then, in the order of the study.
         cells: its runs by arm and seed.
         values: the compared score of each run.
         before: how the arms stood after the wave before; None in the first.
         items: of the runs, where the study's noise is read from them.
         earlier: seeds of the wave before; whoever extends wants at least so many of every arm that goes on.
+        wave: the wave.
     """
 
     def __init__(
@@ -158,15 +163,16 @@ class _Wave:
         before: Replay | None,
         items: NoiseItems | str | None,
         earlier: int,
+        wave: Wave,
     ) -> None:
-        self.earlier = earlier
+        self.wave, self.patience = wave, earlier if wave.reopens else 0
         self.study, self.columns, self.cells, self.values, self.items = study, columns, cells, values, items
         self.before = () if before is None else before.outcomes
-        self.final = {outcome.arm: outcome for outcome in self.before if is_final(outcome)}
+        self.final = {outcome.arm: outcome for outcome in self.before if is_final(outcome) or not wave.reopens}
 
-    def judge(self, rule: Rule, calibration: Calibration, judge: Procedure) -> Assessment:
+    def judge(self, calibration: Calibration, judge: Procedure) -> Assessment:
         """Return what is known after the whole rows of the wave; it stops where a row is not whole."""
-        spec, columns = self.study.spec, self.columns
+        spec, columns, rule = self.study.spec, self.columns, self.wave.rule
         key, judged = spec["metric"]["key"], self._begins()
         rows, used, apart = 0, list[int](), list[int]()
         while rows < rule.seeds and _whole(columns, judged, self.cells, seed := spec["first_seed"] + rows):
@@ -180,7 +186,7 @@ class _Wave:
             for column, outcome in self.final.items():
                 scores[outcome.seeds :, column], diverged[outcome.seeds :, column] = np.nan, False
             rule = judged_rule(spec, scores[:, 0].tolist(), rule)
-            told: dict[str, Any] = {"diverged": diverged, "unpaired": unpaired, "patience": self.earlier}
+            told: dict[str, Any] = {"diverged": diverged, "unpaired": unpaired, "patience": self.patience}
             if isinstance(self.items, NoiseItems):
                 told["evidence"] = self.items.evidence(columns, self.cells, used)
             judged = self._merged(judge.replay(scores, rule, calibration, **told))
@@ -209,31 +215,60 @@ def _ended_rows(study: StudyRow, columns: list[ArmRow], cells: Mapping[tuple[str
 def _assess_factors(
     ledger: Ledger, study: StudyRow, columns: list[ArmRow], cells: Mapping[tuple[str, int], RunRow]
 ) -> Assessment:
-    """Judge the changes of a factorial study by its whole blocks; one in which a run left no score does not count."""
-    rule, design = rule_of(study.spec), Factors.from_json(study.spec["design"]).design
-    key = study.spec["metric"]["key"]
+    """Judge the changes of a factorial study by its whole blocks.
+
+    One that was folded over is judged as it was before, and then with all its cells: verdicts that were given stay.
+    """
+    design = Factors.from_json(study.spec["design"]).design
+    values = judged_values(ledger, study.spec["metric"]["key"], list(cells.values()))
+    found = _assess_cells(ledger, study, columns, cells, values, design.unfolded)
+    if design.folded is None:
+        return found
+    whole = _assess_cells(ledger, study, columns, cells, values, design)
+    before, after = found.factorial, whole.factorial
+    if before is not None and after is not None:
+        factors = (
+            new if old.verdict is Verdict.UNDECIDED else old
+            for old, new in zip(before.factors, after.factors, strict=True)
+        )
+        after = replace(after, factors=tuple(factors))
+    # It was folded over for its interactions, so all its blocks run.
+    unfinished = whole.rows < rule_of(study.spec).seeds
+    return replace(whole, arms=tuple(arm.name for arm in columns[1:]), factorial=after, unfinished=unfinished)
+
+
+def _assess_cells(
+    ledger: Ledger,
+    study: StudyRow,
+    columns: list[ArmRow],
+    cells: Mapping[tuple[str, int], RunRow],
+    values: Mapping[str, float],
+    design: Design,
+) -> Assessment:
+    """Judge the changes by the whole blocks of a design's cells, the first of the columns."""
+    rule, key = rule_of(study.spec), study.spec["metric"]["key"]
+    columns = columns[: design.cells]
     rows, used, apart = 0, list[int](), list[int]()
     while rows < rule.seeds and _whole(columns, None, cells, seed := study.spec["first_seed"] + rows):
         rows += 1
         fair = comparable_in_time([cells[arm.name, seed] for arm in columns], key)
         (used if fair else apart).append(seed)
-    names = tuple(arm.name for arm in columns[1:])
-    scores, _, _ = _table(columns, cells, study, used, judged_values(ledger, key, list(cells.values())))
+    scores, _, _ = _table(columns, cells, study, used, values)
     rule = judged_rule(study.spec, scores[:, 0].tolist(), rule)
+    found = None
+    if used:
+        found = judge_factorial(scores, design, rule, cached_factorial_calibration(ledger, design, rule))
     margin = rule.margin if PERCENT in study.spec else None
-    whole = scores[~np.isnan(scores).any(axis=1)]
-    if not len(whole):
-        return Assessment(rows, names, None, margin=margin, apart=tuple(apart))
-    calibration = cached_factorial_calibration(ledger, design, rule)
-    found = judge_factorial(whole, design, rule, calibration)
-    return Assessment(rows, names, None, found, margin, tuple(apart))
+    return Assessment(rows, tuple(arm.name for arm in columns[1:]), None, found, margin, tuple(apart))
 
 
 def open_arms(columns: list[ArmRow], judged: Replay | None) -> list[ArmRow]:
     """Return the control and the arms that go on after the looks so far; nothing once all arms are closed."""
     if judged is None:
         return columns
-    going_on = [columns[outcome.arm] for outcome in judged.outcomes if outcome.open]
+    # An arm that no look has seen yet was added to a study that went on.
+    closed = {outcome.arm for outcome in judged.outcomes if not outcome.open}
+    going_on = [arm for column, arm in enumerate(columns) if column and column not in closed]
     return [columns[0], *going_on] if going_on else []
 
 

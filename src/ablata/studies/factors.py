@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import SettingsError, choices, listing
 from ablata.base.overrides import Overrides, override_texts
 from ablata.records.studies import NAME
 from ablata.stats.designs import Design, names_of
@@ -56,6 +56,29 @@ class Factors:
     def names(self) -> tuple[str, ...]:
         """The names of the changes, in order."""
         return tuple(self.changes)
+
+    def fold(self, change: str) -> Self:
+        """Return the factors with a second half of cells in which one change is turned round.
+
+        Raises:
+            SettingsError: there is no such change, or the design leaves nothing to free.
+        """
+        if change not in self.changes:
+            raise SettingsError(
+                f"A fold-over turns one of the changes round: {choices(self.names, change)}", found=change
+            )
+        if not self.design.foldable:
+            told = "it was folded over already" if self.design.folded is not None else self.sentence()
+            raise SettingsError("A fold-over frees interactions that a design cannot tell apart", found=told)
+        return type(self)(self.changes, self.design.fold(self.names.index(change)))
+
+    def freed_sentence(self, change: str) -> str:
+        """Say which interactions a fold over one change tells from all others, and what stays confounded."""
+        at = self.names.index(change)
+        freed = [f"{self.names[i]} x {self.names[j]}" for i, j in self.design.freed(at)]
+        left = [group.words(self.names) for group in self.design.fold(at).aliases if len(group.pairs) > 1]
+        told = f"Then {listing(freed)} {'stands' if len(freed) == 1 else 'stand'} for nothing else"
+        return f"{told}; still confounded: {'; '.join(left)}." if left else f"{told}."
 
     @property
     def first_look(self) -> int:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,10 @@ from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
 from ablata.records.questions.account import BEFORE, EXPLORATORY, SEEN
 from ablata.records.questions.judged import judged_values, recorded_names
-from ablata.records.rows import ArmRow, Cell, NewRun, RunRow
+from ablata.records.rows import ArmRow, Cell, NewArm, NewRun, RunRow
 from ablata.records.run_folder.code import arm_code, keep_code
 from ablata.stats import rule_of
-from ablata.stats.waves import WAVES
+from ablata.stats.waves import ADDED, WAVES
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
 from ablata.studies.changed import refuse_changed_programs
@@ -414,7 +414,13 @@ def create(ledger: Ledger, study: Study) -> None:
     spec, known = study.spec(), next((row for row in ledger.studies.all() if row.name == study.name), None)
     new = known_before(ledger, study) | _prior(ledger, study) | common_beginnings(study, cache_folder(ledger))
     spec |= new if known is None else _as_made(known.spec, spec)
-    ledger.studies.create(study.name, study.question, spec, study.new_arms())
+    arms = study.new_arms()
+    if known is not None:
+        # What it was extended by is no part of what its first command asked for.
+        asked = {arm.name for arm in arms}
+        later = (arm for arm in ledger.studies.arms(study.name) if arm.name not in asked) if _grew(known.spec) else ()
+        arms += [NewArm(**{field.name: getattr(arm, field.name) for field in fields(NewArm)}) for arm in later]
+    ledger.studies.create(study.name, study.question, spec, arms)
     if known is not None:
         refuse_changed_programs(ledger, study.name, study.recipes)
 
@@ -423,11 +429,18 @@ def _as_made(made: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """Return the parts of a recorded study's specification that asking for it again does not decide."""
     # How it was typed is no part of what it asks, nor is the rule of the day, nor what was known by then.
     kept = {"commands": made.get("commands"), "rule_version": made.get("rule_version", 1)}
-    kept |= {key: made[key] for key in (SEEN, EXPLORATORY, BEFORE, WAVES, FORK, *PRIOR_KEYS) if key in made}
+    kept |= {key: made[key] for key in (SEEN, EXPLORATORY, BEFORE, WAVES, ADDED, FORK, *PRIOR_KEYS) if key in made}
     # One that was extended is still the study that its first command asked for.
     if asked["rule"]["seeds"] in made.get(WAVES, ()):
         kept["rule"] = asked["rule"] | {"seeds": made["rule"]["seeds"]}
+    if asked.get("design", {}) | {"folded": None} == made.get("design", {}) | {"folded": None}:
+        kept |= {"design": made["design"]} if "design" in made else {}
     return kept
+
+
+def _grew(spec: dict[str, Any]) -> bool:
+    """Tell whether a study got arms or cells after it was made."""
+    return bool(spec.get(ADDED)) or (spec.get("design") or {}).get("folded") is not None
 
 
 def _prior(ledger: Ledger, study: Study) -> dict[str, Any]:

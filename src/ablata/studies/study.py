@@ -78,6 +78,7 @@ class Study:
             a few hundred of tell sooner; see `ablata.stats.items`. For one to three arms.
         clusters: which items belong together, such as the frames of a video: `folder`, or a regular expression of their
             names; None: as their record says.
+        confirms: name of the factorial study whose best combination this one confirms, or None.
         commands: what to type to repeat the study, for its report.
 
     Raises:
@@ -107,6 +108,7 @@ class Study:
     history: History | None = None
     noise: NoiseSource = "scores"
     clusters: str | None = None
+    confirms: str | None = None
     commands: tuple[str, ...] = ()
     recipes: dict[str, Recipe | Outside] = field(init=False, repr=False)
 
@@ -322,21 +324,24 @@ class Study:
             **({EXTENDABLE: True} if self.extendable else {}),
             **({"noise": self.noise} if self.noise != "scores" else {}),
             **({"clusters": self.clusters} if self.clusters is not None else {}),
+            **({"confirms": self.confirms} if self.confirms is not None else {}),
         }
 
     def new_arms(self) -> list[NewArm]:
         """Return the arms as the ledger takes them, the control first."""
-        return [
-            NewArm(
-                name=name,
-                recipe_name=self.recipes[CONTROL].name,
-                recipe=expand(placed(recipe)),
-                recipe_hash=settings_hash(recipe),
-                change=_differences(self.recipes[CONTROL], recipe),
-                is_control=name == CONTROL,
-            )
-            for name, recipe in self.recipes.items()
-        ]
+        return [new_arm(name, self.recipes[CONTROL], recipe) for name, recipe in self.recipes.items()]
+
+
+def new_arm(name: str, control: Recipe | Outside, recipe: Recipe | Outside) -> NewArm:
+    """Return an arm as the ledger takes it: its recipe, and how that differs from the control's."""
+    return NewArm(
+        name=name,
+        recipe_name=control.name,
+        recipe=expand(placed(recipe)),
+        recipe_hash=settings_hash(recipe),
+        change=_differences(control, recipe),
+        is_control=name == CONTROL,
+    )
 
 
 def _differences(control: Recipe | Outside, recipe: Recipe | Outside) -> list[str]:

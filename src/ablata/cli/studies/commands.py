@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablata.base.errors import SettingsError
-from ablata.base.files import PAGE, refuse_other_kind
 from ablata.base.quantities import parse_duration, quantity
 from ablata.cli.asking import (
     Aa,
@@ -52,9 +50,18 @@ from ablata.cli.asking import (
 from ablata.cli.console import agreed, err, note, out, print_json, quick_imports
 from ablata.cli.help import CommandGroup
 from ablata.cli.runs import told
+from ablata.cli.studies.continuing import (
+    ReportFile,
+    confirm,
+    end_as_interrupted,
+    extend,
+    launch,
+    refuse_no_page,
+    run_confirming,
+    show,
+)
 
 if TYPE_CHECKING:
-    from ablata.records.ledger import Ledger
     from ablata.records.moving.exporting import LeftOut
     from ablata.studies.study import Study
     from ablata.trainers.declared import DeclaredRule
@@ -193,13 +200,20 @@ def run(
     workers: WorkerCount = None,
     save_as: SaveAs = None,
     question: Question = None,
-    output: Annotated[Path | None, typer.Option(help="The HTML report to write; by default in the lab's home.")] = None,
+    output: ReportFile = None,
+    confirm_best: Annotated[
+        bool,
+        typer.Option(
+            "--confirm",
+            help="Of a factorial study: then run the predicted best combination beside the control, on fresh "
+            "seeds, as `ablata study confirm` does.",
+        ),
+    ] = False,
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Run a study to its verdicts. Interrupted or killed, the same command continues it."""
     with quick_imports():
-        from ablata.cli.studies.reporting import print_report, write_report
         from ablata.cli.studies.sizing import sized
         from ablata.records.ledger import Ledger
 
@@ -211,8 +225,7 @@ def run(
         save_as=save_as, question=question, budget=budget, pilot=pilot, aa=aa, fork=fork,
         guards=tuple(guard or ()),
     )  # fmt: skip
-    if output is not None:
-        refuse_other_kind(output, PAGE)
+    refuse_no_page(output)
     end_as_interrupted()
     with Ledger() as ledger:
         recorded = {row.name for row in ledger.studies.all()}
@@ -222,30 +235,9 @@ def run(
         if study is None:
             return
         done = launch(ledger, study, workers, trust_code=trust_code)
-        print_report(ledger, done, "json" if json else "terminal")
-        write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
-
-
-def end_as_interrupted() -> None:
-    """End at a scheduler's request, or with the terminal, as at an interrupt from the keyboard; with nohup go on."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
-
-
-def launch(ledger: Ledger, study: Study | str, workers: int | None, *, trust_code: bool = False) -> str:
-    """Run a study with a live table and return its name; interrupted, say how to go on.
-
-    Raises:
-        typer.Exit: with 1 after an interrupt.
-    """
-    from ablata.api.studies import run_study
-
-    try:
-        return run_study(study, workers=workers, progress=err, trust_code=trust_code, ledger=ledger).name
-    except KeyboardInterrupt:
-        note(f"go on with: ablata study run {study if isinstance(study, str) else study.name}")
-        raise typer.Exit(1) from None
+        show(ledger, done, output, json=json)
+        if confirm_best:
+            run_confirming(ledger, done, None, workers, None, trust_code=trust_code, json=json)
 
 
 @app.command("pick")
@@ -272,7 +264,7 @@ def pick(
     workers: WorkerCount = None,
     save_as: SaveAs = None,
     question: Question = None,
-    output: Annotated[Path | None, typer.Option(help="The HTML report to write; by default in the lab's home.")] = None,
+    output: ReportFile = None,
     trust_code: TrustCode = False,
     json: Json = False,
 ) -> None:
@@ -282,7 +274,6 @@ def pick(
     """
     with quick_imports():
         from ablata.api.studies import as_pick
-        from ablata.cli.studies.reporting import print_report, write_report
         from ablata.records.ledger import Ledger
 
     asked = StudyRequest(
@@ -295,46 +286,17 @@ def pick(
             "A pick needs its budget before it starts", found="no --runs" if runs is None else "--runs and --budget",
             do="--runs 45, or --budget 30m",
         )  # fmt: skip
-    if output is not None:
-        refuse_other_kind(output, PAGE)
+    refuse_no_page(output)
     end_as_interrupted()
     with Ledger() as ledger:
         seconds = None if budget is None else parse_duration(budget, "--budget 30m")
         study = as_pick(asked.study(ledger), runs, seconds, workers=workers, progress=err, ledger=ledger)
         done = launch(ledger, study, workers, trust_code=trust_code)
-        print_report(ledger, done, "json" if json else "terminal")
-        write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
+        show(ledger, done, output, json=json)
 
 
-@app.command("extend")
-def extend(
-    name: Recorded,
-    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each arm in all, those that ran counted.")],
-    workers: WorkerCount = None,
-    output: Annotated[Path | None, typer.Option(help="The HTML report to write; by default in the lab's home.")] = None,
-    trust_code: TrustCode = False,
-    json: Json = False,
-) -> None:
-    """Go on with undecided arms, with more seeds.
-
-    The study has ended; verdicts that were given stay.
-    """
-    with quick_imports():
-        from ablata.api.studies import extend_study
-        from ablata.cli.studies.reporting import print_report, write_report
-        from ablata.records.ledger import Ledger
-
-    if output is not None:
-        refuse_other_kind(output, PAGE)
-    end_as_interrupted()
-    with Ledger(create=False) as ledger:
-        try:
-            extend_study(name, seeds, workers=workers, progress=err, trust_code=trust_code, ledger=ledger)
-        except KeyboardInterrupt:
-            note(f"go on with: ablata study run {name}")
-            raise typer.Exit(1) from None
-        print_report(ledger, name, "json" if json else "terminal")
-        write_report(ledger, name, "html", output or ledger.home / "reports" / f"{name}.html")
+app.command("extend")(extend)
+app.command("confirm")(confirm)
 
 
 @app.command("status")

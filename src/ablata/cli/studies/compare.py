@@ -78,7 +78,7 @@ def compare(
 ) -> None:
     """Run commands with several seeds each; say which is better. Interrupted or killed, the same command goes on."""
     with quick_imports():
-        from ablata.cli.studies.commands import end_as_interrupted, launch
+        from ablata.cli.studies.continuing import end_as_interrupted, launch
         from ablata.cli.studies.reporting import print_report, write_report
         from ablata.cli.studies.sizing import sized
         from ablata.records.ledger import Ledger

@@ -218,7 +218,7 @@ def _stepped(notebook: Notebook, question: Question, trial: Trial, sets: list[st
 def _judge(
     notebook: Notebook, questions: tuple[Question, ...], scale: Scale, sets: list[str], workers: int | None
 ) -> None:
-    from ablata.cli.studies.commands import launch
+    from ablata.cli.studies.continuing import launch
     from ablata.cli.studies.reporting import print_report, write_report
     from ablata.notebooks.studies import study_of
     from ablata.records.ledger import Ledger

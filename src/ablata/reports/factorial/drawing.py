@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 from markupsafe import Markup
 
-from ablata.reports.factorial.record import factorial_words
+from ablata.reports.factorial.record import cell_words, flag_words
 from ablata.reports.figures import Figures
 from ablata.reports.plots.drawing import Scale, element, image, line, reach, text, tick_labels, ticks
 from ablata.reports.sections import FigureSection, Section, TableCell, TableSection
@@ -105,7 +105,8 @@ def _interactions(view: FactorialView, figures: Figures) -> TableSection:
     )
     caption = (
         "Half of how much the effect of one change differs with and without the other; where several are named, the "
-        "design shows their sum. p is not corrected for their number. " + " ".join(factorial_words(view))
+        "design shows their sum. p is not corrected for their number. "
+        + " ".join((f"{view.design[:1].upper()}{view.design[1:]}.", *flag_words(view)))
     )
     return TableSection(
         title="Interactions", ident="interactions", columns=("Changes", "Effect", "p", ""), rows=rows, caption=caption,
@@ -123,12 +124,8 @@ def _cells(view: FactorialView, figures: Figures) -> TableSection:
         )
         for cell in view.cells
     )
-    best = (
-        f" The best mean is that of {view.best}; the best of many is flattered by luck, so confirm it."
-        if view.best
-        else ""
-    )
+    told = " ".join(("", f"The best mean is that of {view.best}." if view.best else "", *cell_words(view))).rstrip()
     return TableSection(
         title="Cells", ident="cells", columns=("Cell", *view.factors, "Mean", "Seeds"), rows=rows,
-        caption=f"{len(view.cells)} combinations of the changes.{best}", folded=len(rows) > 16,
+        caption=f"{len(view.cells)} combinations of the changes.{told}", folded=len(rows) > 16,
     )  # fmt: skip

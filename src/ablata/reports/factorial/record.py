@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Self
 
 import numpy as np
 
-from ablata.reports.factorial.confirm import confirming_command
+from ablata.base.errors import listing
 from ablata.reports.view import (
     ArmView,
     CellView,
@@ -21,8 +21,9 @@ from ablata.reports.view import (
     SeedView,
 )
 from ablata.stats import Verdict
-from ablata.stats.designs import Design
-from ablata.stats.factorial import FactorialResult, FactorResult
+from ablata.stats.designs import Design, names_of
+from ablata.stats.factorial import FactorialResult, FactorResult, predicted_best
+from ablata.stats.lost_cells import Contrast, contrast_of
 from ablata.stats.rule import Rule
 from ablata.stats.wording import between, seeds, verdict_words
 
@@ -71,7 +72,7 @@ class FactorialRecord:
             cells[0], mean=None, cost=CostView(), seeds=tuple(replace(seed, difference=None) for seed in cells[0].seeds)
         )
         values = {change.key: change for cell in cells for change in cell.changes}
-        rows = _blocks(cells)
+        rows, contrast = self._blocks(cells)
         made = []
         for factor, name in enumerate(self.names):
             on = self.design.signs[:, factor] > 0
@@ -80,8 +81,8 @@ class FactorialRecord:
                 ArmView(
                     name=name,
                     changes=tuple(_change(text, values) for text in self.changes[name]),
-                    seeds=tuple(_seed(seed, scores, on) for seed, scores in rows),
-                    mean=_mean(rows, on),
+                    seeds=tuple(_seed(seed, scores, on, contrast, factor) for seed, scores in rows),
+                    mean=_mean(rows, on, contrast),
                     effect=_effect(found),
                     verdict=found.verdict.value if found else None,
                     open=not over and (found is None or found.verdict is Verdict.UNDECIDED),
@@ -91,14 +92,14 @@ class FactorialRecord:
             )
         return (plain, *made)
 
-    def view(self, cells: Sequence[ArmView], *, higher: bool, command: str = "", next_seed: int = 0) -> FactorialView:
-        """Return cells, interactions, contrasts and what the design confounds; arguments as for `arms`.
+    def view(self, cells: Sequence[ArmView], *, higher: bool, study: str, confirmed: str = "") -> FactorialView:
+        """Return cells, interactions, contrasts and what the design confounds.
 
         Args:
             cells: as for `arms`.
             higher: whether higher scores are better.
-            command: what the study was asked with.
-            next_seed: the first seed that it does not use.
+            study: its name.
+            confirmed: what the study that confirmed its best combination says.
         """
         shown = tuple(
             CellView(
@@ -112,6 +113,10 @@ class FactorialRecord:
         result = self.result
         known = [cell for cell in shown if cell.mean is not None]
         best = (max if higher else min)(known, key=lambda cell: cell.mean or 0.0, default=None)
+        predicted = names_of(self.names, predicted_best(result, higher=higher)) if result else "control"
+        predicted = "" if predicted == "control" else predicted
+        at = self.design.folded
+        folded = "" if at is None else f"; a second half of the cells has {self.names[at]} turned round"
         return FactorialView(
             factors=self.names,
             cells=shown,
@@ -119,11 +124,24 @@ class FactorialRecord:
                 InteractionView(pairs=self._pairs(one.pairs), effect=one.effect, p=one.p, flagged=one.flagged)
                 for one in (result.interactions if result else ())
             ),
-            contrasts=tuple(zip(self._labels(), result.contrasts, strict=True)) if result else (),
-            design=self.design.sentence(self.names),
+            contrasts=tuple(zip(self._labels(), result.contrasts, strict=False)) if result else (),
+            design=f"{self.design.sentence(self.names)}{folded}",
             best=best.name if best and result else None,
-            confirm=confirming_command(command, best.on, next_seed) if best and result else "",
+            predicted=predicted,
+            confirm=f"ablata study confirm {study}" if predicted and not confirmed else "",
+            confirmed=confirmed,
+            lost=tuple(_lost(self.result, shown)) if self.result else (),
         )
+
+    def _blocks(self, cells: Sequence[ArmView]) -> tuple[list[tuple[int, np.ndarray | None]], Contrast | None]:
+        """Return each seed with the scores of its cells, None where it does not count, and the contrasts of them."""
+        lost = self.result.lost if self.result else ()
+        found = []
+        for seeds_of in zip(*(cell.seeds for cell in cells), strict=True):
+            scores = np.array([np.nan if seed.score is None else seed.score for seed in seeds_of], dtype=float)
+            needed = np.delete(scores, lost)
+            found.append((seeds_of[0].seed, None if np.isnan(needed).any() else scores))
+        return found, contrast_of(self.design, lost)
 
     def _pairs(self, pairs: Sequence[tuple[int, int]]) -> tuple[tuple[str, str], ...]:
         return tuple((self.names[first], self.names[second]) for first, second in pairs)
@@ -133,26 +151,40 @@ class FactorialRecord:
         return [*named, *[""] * (self.design.cells - 1 - len(named))]
 
 
-def _blocks(cells: Sequence[ArmView]) -> list[tuple[int, np.ndarray | None]]:
-    """Return each seed with the scores of all its cells; None while one is missing."""
-    found = []
-    for seeds_of in zip(*(cell.seeds for cell in cells), strict=True):
-        scores = [seed.score for seed in seeds_of]
-        whole = all(score is not None for score in scores)
-        found.append((seeds_of[0].seed, np.array(scores, dtype=float) if whole else None))
-    return found
-
-
-def _seed(seed: int, scores: np.ndarray | None, on: np.ndarray) -> SeedView:
-    if scores is None:
+def _seed(seed: int, scores: np.ndarray | None, on: np.ndarray, contrast: Contrast | None, factor: int) -> SeedView:
+    if scores is None or contrast is None:
         return SeedView(seed=seed, state="closed")
-    mean = float(scores[on].mean())
-    return SeedView(seed=seed, state="completed", score=mean, difference=mean - float(scores[~on].mean()))
+    mean = float(scores[on & contrast.kept].mean())
+    return SeedView(seed=seed, state="completed", score=mean, difference=float(contrast.of(scores[None])[0, factor]))
 
 
-def _mean(rows: Sequence[tuple[int, np.ndarray | None]], on: np.ndarray) -> Estimate | None:
-    values = [float(scores[on].mean()) for _, scores in rows if scores is not None]
+def _mean(rows: Sequence[tuple[int, np.ndarray | None]], on: np.ndarray, contrast: Contrast | None) -> Estimate | None:
+    kept = on if contrast is None else on & contrast.kept
+    values = [float(scores[kept].mean()) for _, scores in rows if scores is not None]
     return Estimate(value=fmean(values)) if values else None
+
+
+def _lost(result: FactorialResult, cells: Sequence[CellView]) -> Iterator[str]:
+    """Say which cells and blocks are left out since they left no score, and what is taken for granted then."""
+    if result.apart:
+        yield (
+            f"{seeds(len(result.apart))} {'is' if len(result.apart) == 1 else 'are'} left out: at "
+            f"{'it' if len(result.apart) == 1 else 'each'}, runs of some combinations left no score."
+        )
+    if not result.lost:
+        return
+    names = listing(cells[number].name for number in result.lost)
+    yield (
+        f"Left out, since runs of theirs left no score: {names}. The changes are estimated from the other combinations "
+        "by least squares, for trainings that end with a score."
+    )
+    if result.clear:
+        yield "That takes interactions of three and more changes as nil; those of two are told apart as before."
+    else:
+        yield (
+            "Too few combinations are left to tell changes from interactions of two, so that these are estimates, and "
+            "no verdict falls."
+        )
 
 
 def _effect(found: FactorResult | None) -> Estimate | None:
@@ -172,26 +204,34 @@ def _reason(found: FactorResult, rule: Rule, *, over: bool) -> str:
     where = f"averaged over the other changes, after {seeds(found.seeds)}"
     if found.verdict is not Verdict.UNDECIDED:
         return f"{verdict_words(found.verdict, rule)}, {where}: the difference is {between(found.interval)}"
+    if found.interval is None and over:
+        return f"estimated {where}; no verdict falls"
     if found.interval is None:
         return f"open {where}: the first verdict needs {rule.first_look}"
     return f"{'undecided' if over else 'open'} {where}: the difference is {between(found.interval)}; it may be 0"
 
 
 def factorial_words(view: FactorialView) -> tuple[str, ...]:
-    """Say what the design confounds, and which interactions stand out with what that means."""
-    told: tuple[str, ...] = (f"{view.design[:1].upper()}{view.design[1:]}.",)
-    if view.confirm:
-        told = (
-            *told,
-            f"{view.best} has the best mean, which luck flatters. To confirm it on fresh seeds: {view.confirm}",
-        )
+    """Say what the design confounds, what left no score, what should be best, and which interactions stand out."""
+    return (f"{view.design[:1].upper()}{view.design[1:]}.", *cell_words(view), *flag_words(view))
+
+
+def cell_words(view: FactorialView) -> tuple[str, ...]:
+    """Say which cells left no score, and which combination should be best or was confirmed."""
+    told = (*view.lost, view.confirmed) if view.confirmed else view.lost
+    if not view.confirm:
+        return told
+    return (*told, f"Predicted to be best: {view.predicted}, which luck flatters. On fresh seeds: {view.confirm}")
+
+
+def flag_words(view: FactorialView) -> tuple[str, ...]:
+    """Say which interactions stand out and what that means; nothing where none does."""
     flagged = [one for one in view.interactions if one.flagged]
     if not flagged:
-        return told
+        return ()
     names = "; ".join(one.words for one in flagged[:_MOST_FLAGS])
     names += f"; and {len(flagged) - _MOST_FLAGS} more" if len(flagged) > _MOST_FLAGS else ""
     return (
-        *told,
         f"Look again at {names}: there, what one change does seems to depend on the other, so its average need not "
         "hold in each cell. A flag is a hint, no claim: a fifth of studies without any interaction has one.",
     )

@@ -14,7 +14,7 @@ from ablata.reports.view import ArmView, HistoryView
 from ablata.stats import ArmLook, Calibration, Replay, Rule, procedure_of, rules_of
 from ablata.stats.corrected import corrected_effect
 from ablata.stats.pairing import Pairing, measured_pairing
-from ablata.stats.waves import EXTENDABLE, WAVES
+from ablata.stats.waves import EXTENDABLE, WAVES, waves_of
 
 
 def wave_fields(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,7 +28,9 @@ def wave_fields(spec: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def corrected(ledger: Ledger, spec: Mapping[str, Any], arm: ArmView, last: ArmLook | None, arms: int) -> ArmView:
+def corrected(
+    ledger: Ledger, spec: Mapping[str, Any], arm: ArmView, last: ArmLook | None, names: Sequence[str]
+) -> ArmView:
     """Return an arm with its corrected effect, by the rule of the wave that its verdict fell in.
 
     Args:
@@ -36,11 +38,12 @@ def corrected(ledger: Ledger, spec: Mapping[str, Any], arm: ArmView, last: ArmLo
         spec: of the study.
         arm: as it is shown.
         last: its last look.
-        arms: K, without the control.
+        names: of all arms, without the control.
     """
     if last is None or last.bound is None:
         return arm
-    for rule in rules_of(spec):
+    for wave in waves_of(spec, names):
+        rule, arms = wave.rule, len(wave.arms)
         known = ledger.calibrations.get(procedure_of(spec).calibration_key(arms, rule))
         calibration = None if known is None or last.pairs > rule.seeds else Calibration.from_json(known)
         if calibration is not None and last.bound == calibration.bound_at(last.pairs, rule):

@@ -9,6 +9,8 @@ from ablata.base.errors import SettingsError
 
 _SECOND_SETTING = re.compile(r",\s*[A-Za-z_]\w*(\.\w+)*=")
 """A comma after which another key=value begins."""
+_IS_WHOLE = re.compile(r"[^:=]+=")
+"""An arm that is a command of its own."""
 
 
 def typed_changes(texts: Sequence[str], option: str) -> dict[str, tuple[str, ...]]:
@@ -48,3 +50,17 @@ def typed_changes(texts: Sequence[str], option: str) -> dict[str, tuple[str, ...
     if not arms:
         raise SettingsError("A study must change something", found=f"no {option}", do=f"{option} NAME:key=value")
     return arms
+
+
+def typed_arms(texts: Sequence[str]) -> dict[str, tuple[str, ...] | str]:
+    """Return what each arm of texts `NAME:key=value`, `NAME=COMMAND` or `NAME=git:REF` changes.
+
+    Raises:
+        SettingsError: a text is written otherwise, or a name or a key comes twice.
+    """
+    whole = dict(text.split("=", 1) for text in texts if _IS_WHOLE.match(text))
+    settings = [text for text in texts if not _IS_WHOLE.match(text)]
+    changed = typed_changes(settings, "--arm") if settings or not whole else {}
+    if twice := sorted({*whole} & {*changed}):
+        raise SettingsError("An arm is a command of its own, or changes settings", found=f"--arm {twice[0]} does both")
+    return {**changed, **whole}
