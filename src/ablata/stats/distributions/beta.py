@@ -18,7 +18,7 @@ from ablata.stats.table import Floats
 _TOLERANCE = 1e-15
 _BETWEEN_CHECKS = 2
 _MOST_STEPS = 20_000
-_LARGEST = 1e200
+_LARGEST = 1e60
 
 
 def f_cdf(ratio: ArrayLike, above: ArrayLike, below: ArrayLike) -> Floats:
@@ -86,7 +86,7 @@ def beta_fraction(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
             before, found = found, bottom / top
             if not (np.abs(found - before) > _TOLERANCE * np.abs(found)).any():
                 break
-            if m % 8 == 0 and np.abs(top).max() > _LARGEST:
+            if m % 8 == 0 and (np.abs(top) > _LARGEST).any():
                 scale = 1 / top
                 top, top_before, bottom, bottom_before = (
                     part * scale for part in (top, top_before, bottom, bottom_before)
