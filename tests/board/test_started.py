@@ -84,6 +84,11 @@ def test_forms_become_the_commands_one_would_type(tmp_path: Path, lab_home: Path
             assert send("/do/study/going-on/remove", sure="1") == 303
             assert send(f"/do/run/{run}/remove", sure="1") == 303
             assert send("/do/data/preview", target="digits", step="3") == 303
+            assert send("/do/study/going-on/stop") == send("/do/study/going-on/cancel", sure="1") == 303
+            assert send("/do/study/going-on/extend", seeds="10") == 303
+            assert send(f"/do/run/{run}/stop") == send(f"/do/run/{run}/cancel") == 303
+            sliders = {"set.data.augment.pad": "4", "was.data.augment.pad": "2", "set.a.b": "1", "was.a.b": "1"}
+            assert send("/do/data/preview", target="digits", **sliders) == 303
             assert [" ".join(command) for command in kept.commands] == [
                 "study run --recipe digits --arm wide:model.width=32 --name=mine --seeds=5 --margin=0.5",
                 "train digits model.width=8 --seed=2",
@@ -93,6 +98,12 @@ def test_forms_become_the_commands_one_would_type(tmp_path: Path, lab_home: Path
                 "study rm going-on --yes",
                 f"runs rm {run} --yes",
                 "data preview digits --step=3",
+                "study stop going-on",
+                "study cancel going-on --yes",
+                "study extend going-on --seeds=10",
+                f"runs stop {run}",
+                f"runs cancel {run}",
+                "data preview digits data.augment.pad=4 --step=0",
             ]
             changed = {"recipe": "digits", "arm": "wide", "set.model.width": "32", "set.optim.kind": "sgd", "seeds": ""}
             kept.commands.clear()
@@ -110,6 +121,9 @@ def test_forms_become_the_commands_one_would_type(tmp_path: Path, lab_home: Path
                 ("/do/train", {"recipe": "../x"}),
                 ("/do/study/shipped", {"name": "evil.py:study"}),
                 ("/do/study/going-on/remove", {}),
+                ("/do/study/going-on/cancel", {}),
+                ("/do/study/going-on/extend", {"seeds": "--yes"}),
+                ("/do/data/preview", {"target": "digits", "set.data.transform": "evil.py:run"}),
                 ("/do/data/convert", {"target": "digits"}),
                 ("/do/data/stats", {"target": "--help"}),
             ):  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ablata.api.stopping import cancel_run, cancel_study, stop_run, stop_study
 from ablata.base.errors import RecordError, RunError, SettingsError
 from ablata.records import Ledger
 from ablata.records.processes import worker_name
@@ -19,6 +20,7 @@ from ablata.studies.assess import Assessment
 from ablata.studies.identity import release_orphan
 from ablata.studies.launch import StudyRunner, create
 from ablata.studies.pool import Pool, Workers
+from ablata.studies.stopping import ask_to_stop
 from ablata.studies.study import Study
 
 Record = Callable[..., Study]
@@ -191,6 +193,66 @@ def test_a_run_that_fails_again_and_again_ends_the_launch_in_words_and_can_be_co
             StudyRunner(ledger, study.name, NOBODY, watch).run()
         assert told.value.do == f"mend the reason, then go on with: ablata study run {study.name}"
     assert run_with(study.name, clear).outcomes()["wide"].verdict.value == "better"
+
+
+def test_a_study_that_was_asked_to_stop_ends_its_launch_and_can_be_gone_on_with(
+    ledger: Ledger, recorded: Record, run_with: Any
+) -> None:
+    study, said = recorded(), []
+    ask_to_stop(ledger, study.name)
+
+    def score(arm: str, seed: int) -> float:
+        ask_to_stop(ledger, study.name)
+        return clear(arm, seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_with(study.name, score, say=said.append)
+    assert said == ["interrupted; what was trained is saved"]
+    assert ledger.studies.get(study.name).state == "open"
+    assert run_with(study.name, clear).rows == 3
+
+
+def test_a_cancelled_study_is_judged_by_what_has_ended_and_trains_nothing_more(
+    ledger: Ledger, recorded: Record, end_run: End
+) -> None:
+    study, said = recorded(), []
+
+    def watch() -> None:
+        if ledger.studies.get(study.name).state == "finished":
+            return
+        for cell in ledger.studies.cells(study.name)[:3]:
+            end_run(cell.run, clear(cell.arm, cell.seed))
+        cancel_study(study.name, ledger=ledger)
+
+    with pytest.raises(RecordError, match="no study .absent"):
+        cancel_study("absent", ledger=ledger)
+    StudyRunner(ledger, study.name, NOBODY, watch, said.append).run()
+    assert "cancelled" in said[-1]
+    assert ledger.studies.get(study.name).state == "finished"
+    assert not ledger.runs.find(state=("waiting", "running"))
+    with pytest.raises(RecordError, match="has not ended"):
+        stop_study(study.name, ledger=ledger)
+
+
+def test_a_run_is_stopped_where_it_runs_and_cancelled_while_it_waits(ledger: Ledger, recorded: Record) -> None:
+    study = recorded()
+    StudyRunner(ledger, study.name, NOBODY)._advance()
+    first, second, *_ = ledger.runs.find(study=study.name)
+    with pytest.raises(RecordError, match=f"ablata study cancel {study.name}"):
+        cancel_run(first.id, ledger=ledger)
+    with pytest.raises(RecordError, match="is waiting"):
+        stop_run(first.id, ledger=ledger)
+    ledger.leases.claim_run(first.id, "elsewhere/000000:1", 60)
+    with pytest.raises(RecordError, match=f"ablata study stop {study.name}"):
+        stop_run(first.id, ledger=ledger)
+    cancel_study(study.name, ledger=ledger)
+    with pytest.raises(RecordError, match="held by elsewhere"):
+        stop_run(first.id, ledger=ledger)
+    with pytest.raises(RecordError, match="is cancelled"):
+        cancel_run(second.id, ledger=ledger)
+    ledger.runs.requeue(second.id)
+    assert cancel_run(second.id[:8], ledger=ledger) == second.id
+    assert ledger.runs.get(second.id).state == "cancelled"
 
 
 def test_a_cancelled_run_is_put_back(ledger: Ledger, recorded: Record, run_with: Any) -> None:

@@ -21,8 +21,9 @@ class Field:
         label: what it is called.
         value: what it holds.
         choices: (value, words) to choose among; empty: free text.
-        kind: `text`, `number`, `search`, `checkbox` or `hidden`.
+        kind: `text`, `number`, `range`, `lines`, `search`, `checkbox` or `hidden`.
         hint: a line below it.
+        limits: of a `range`: least value, greatest, step.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Field:
     choices: tuple[tuple[str, str], ...] = ()
     kind: str = "text"
     hint: str = ""
+    limits: tuple[float, float, float] = (0, 1, 0.05)
 
 
 @dataclass(frozen=True, kw_only=True)

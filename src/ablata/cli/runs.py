@@ -190,6 +190,24 @@ def export(
     note(f"written: {', '.join(where)}, of {done.runs} run{'' if done.runs == 1 else 's'}")
 
 
+@app.command("stop")
+def stop(run: Annotated[str, typer.Argument(help="Id of a run on this machine, or a beginning of it.")]) -> None:
+    """Stop a training on this machine: it finishes its step and is saved."""
+    from ablata.api.stopping import stop_run
+
+    note(f"run {(found := stop_run(run))} was asked to stop; go on with: ablata train --resume {found}")
+
+
+@app.command("cancel")
+def cancel(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of waiting runs, or beginnings of them.")],
+) -> None:
+    """Cancel runs that wait, unless an open study needs them."""
+    from ablata.api.stopping import cancel_run
+
+    note(f"cancelled: {', '.join([cancel_run(run) for run in runs])}")
+
+
 @app.command("rm")
 def remove(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs, or beginnings of them.")],

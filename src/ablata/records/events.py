@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from ablata.records.database import Database
 from ablata.records.rows import EventRow
@@ -53,3 +53,9 @@ class Events:
             query = query.where(Event.level == level)
         with self._database.read() as connection:
             return [EventRow(*row) for row in connection.execute(query.limit(limit))][::-1]
+
+    def count(self, kind: str, text: str) -> int:
+        """Return how many events of a kind say exactly this."""
+        query = select(func.count()).select_from(Event).where(Event.kind == kind, Event.text == text)
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0

@@ -41,6 +41,7 @@ from ablata.studies.known_before import known_before
 from ablata.studies.metric import refuse_unknown_class
 from ablata.studies.picking import PICK, next_arms
 from ablata.studies.pool import Pool, Workers
+from ablata.studies.stopping import StopRequests
 from ablata.studies.study import CONTROL, Study
 from ablata.trainers.any import Outside
 from ablata.trainers.function import FUNCTION_CODE
@@ -97,6 +98,7 @@ class StudyRunner:
         self._failures: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self._ended, self._beside = -1, max(workers.count, 1)
+        self._stops, self._cancelled = StopRequests(ledger, name), False
         self._failed_before: set[str] = set()
 
     def run(self) -> Assessment:
@@ -121,6 +123,9 @@ class StudyRunner:
                     began = time.process_time()
                 persist(lambda: self.ledger.studies.finish(self.name), patience=PATIENCE_SECONDS)
                 persist(self.watch, patience=PATIENCE_SECONDS)
+            if self._cancelled:
+                # What its workers have saved since waits again.
+                persist(lambda: self.ledger.studies.finish(self.name), patience=PATIENCE_SECONDS)
         except KeyboardInterrupt:
             self.say("interrupted; what was trained is saved")
             raise
@@ -149,7 +154,17 @@ class StudyRunner:
                 return
 
     def _advance(self) -> bool:
-        """Do what is to be done now; return whether the study is finished. Harmless if done twice."""
+        """Do what is to be done now; return whether the study is finished. Harmless if done twice.
+
+        Raises:
+            KeyboardInterrupt: somebody asked that it stops.
+        """
+        if self._stops.came():
+            raise KeyboardInterrupt
+        if self.ledger.studies.get(self.name).state == "finished":
+            self._cancelled = True
+            self.say("cancelled: what has ended is judged, and nothing more is trained")
+            return True
         complete = False
         while not complete:
             cells = self.ledger.studies.cells(self.name)

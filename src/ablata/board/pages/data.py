@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
@@ -18,17 +20,26 @@ from ablata.reports.sections import Image, ImageSection, Section, TableCell, Tab
 router = APIRouter()
 LOOKS = ("stats", "check", "preview")
 """What `ablata data` says of a data set."""
+_AUGMENTATION = "data.augment."
+_STEPS = 20
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set that runs have used: its kind, where it lies, its fingerprint, the recipe to look at it with."""
+    """A data set that runs have used: its kind, where it lies, its fingerprint, the recipe to look at it with.
+
+    Args:
+        kind, root, fingerprint, recipe: see above; the root is empty where the data lies in no folder.
+        runs: how many used it.
+        augmentation: settings of its augmentation in the newest of them, as JSON by dotted key.
+    """
 
     kind: str
     root: str
     fingerprint: str
     recipe: str
     runs: int
+    augmentation: tuple[tuple[str, str], ...] = ()
 
     @property
     def target(self) -> tuple[str, ...]:
@@ -83,7 +94,7 @@ def data_set(request: Request, fingerprint: str) -> HTMLResponse:
         )
         if made is not None:
             sections += shown(board, made, look)
-    actions = tuple(_look(look, one.target[0]) for look in LOOKS)
+    actions = (*(_look(look, one.target[0]) for look in LOOKS[:2]), _augmented(one, ()))
     sections.append(ActionsSection(title="Look at it", ident="do", actions=actions))
     header = Header(
         kind="Data",
@@ -97,17 +108,22 @@ def data_set(request: Request, fingerprint: str) -> HTMLResponse:
 
 def data_sets(board: Board) -> list[DataSet]:
     """Return the data sets of the lab's runs, those of most runs first."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, tuple[str, str, str]] = {}
     counts: dict[str, int] = {}
+    augmentations: dict[str, tuple[tuple[str, str], ...]] = {}
     for one in board.lab.runs():
         if "data.kind" not in one.settings or not one.row.data:
             continue
         counts[one.row.data] = counts.get(one.row.data, 0) + 1
         root = one.settings.get("data.root", "").strip('"')
-        found.setdefault(
-            one.row.data, [one.settings["data.kind"].strip('"'), "" if root == "null" else root, one.row.recipe_name]
-        )
-    made = [DataSet(kind, root, mark, recipe, counts[mark]) for mark, (kind, root, recipe) in found.items()]
+        kind = one.settings["data.kind"].strip('"')
+        found.setdefault(one.row.data, (kind, "" if root == "null" else root, one.row.recipe_name))
+        changes = tuple((key, value) for key, value in one.settings.items() if key.startswith(_AUGMENTATION))
+        augmentations.setdefault(one.row.data, changes)
+    made = [
+        DataSet(kind, root, mark, recipe, counts[mark], augmentations[mark])
+        for mark, (kind, root, recipe) in found.items()
+    ]
     return sorted(made, key=lambda one: (-one.runs, one.kind, one.fingerprint))
 
 
@@ -151,7 +167,12 @@ def look(request: Request, name: str) -> HTMLResponse:
     command = board.started.get(name)
     kind = command.arguments[1] if len(command.arguments) > 1 else "stats"
     header = Header(kind="Data", name=kind, title=command.text, links=(("all data", "/data"),))
-    return page(request, header, shown(board, command, kind))
+    sections = shown(board, command, kind)
+    one = next((one for one in data_sets(board) if one.recipe in command.arguments), None)
+    if kind == "preview" and one is not None:
+        again = _augmented(one, command.arguments)
+        sections.append(ActionsSection(title="Draw it otherwise", ident="do", actions=(again,)))
+    return page(request, header, sections)
 
 
 def _look(kind: str, target: str) -> Action:
@@ -166,3 +187,47 @@ def _look(kind: str, target: str) -> Action:
         )
     command = f"ablata data {kind} {target or 'FOLDER'}" + (" --output preview.png" if kind == "preview" else "")
     return Action(title=words[kind], action=f"/do/data/{kind}", fields=fields, command=command)
+
+
+def _augmented(one: DataSet, arguments: Sequence[str]) -> Action:
+    """A batch of a data set with other settings of its augmentation: a slider for each number.
+
+    Args:
+        one: the data set.
+        arguments: of the command that drew it last: where its sliders stand.
+    """
+    stood = dict(word.split("=", 1) for word in arguments if "=" in word)
+    fields = [Field(name="target", label="", value=one.recipe, kind="hidden")]
+    if one.root:
+        fields.append(Field(name="set.data.root", label="", value=one.root, kind="hidden"))
+    for key, value in one.augmentation:
+        was = Field(name=f"was.{key}", label="", value=value.strip('"'), kind="hidden")
+        fields += [was, _slider(key, value, stood.get(key, value.strip('"')))]
+    step = Field(name="step", label="training step", value=stood.get("--step", "0"), kind="number")
+    command = f"ablata data preview {one.recipe} KEY=VALUE --output preview.png"
+    return Action(title="Draw a batch", action="/do/data/preview", fields=(*fields, step), command=command)
+
+
+def _slider(key: str, value: str, now: str) -> Field:
+    """The field of one setting: a slider for a number, a choice for yes and no, else text.
+
+    Args:
+        key: the setting.
+        value: the recipe's own, as JSON.
+        now: where it stands.
+    """
+    label, name = key.removeprefix(_AUGMENTATION), f"set.{key}"
+    if value in ("true", "false"):
+        return Field(name=name, label=label, value=now, choices=(("true", "true"), ("false", "false")))
+    try:
+        number, place = float(value), float(now)
+    except ValueError:
+        return Field(name=name, label=label, value=now)
+    if number < 0:
+        return Field(name=name, label=label, value=now)
+    if value.isdecimal():
+        return Field(name=name, label=label, value=now, kind="range", limits=(0, max(8, 2 * number, place), 1))
+    # A slider stands on multiples of its step alone: the recipe's own value must be one.
+    step, times = (number / _STEPS, max(2, math.ceil(1 / number))) if number else (1 / _STEPS, 1)
+    limits = (0, max(round(step * _STEPS * times, 6), place), round(step, 6))
+    return Field(name=name, label=label, value=now, kind="range", limits=limits)

@@ -87,6 +87,28 @@ def run_study(request: Request, name: str, fields: Fields) -> Response:
     return _started(board_of(request), ["study", "run", _recorded(board_of(request), name)])
 
 
+@router.post("/study/{name}/stop")
+def stop_study(request: Request, name: str, fields: Fields) -> Response:
+    """Ask the study's launcher, wherever it is, to save and end."""
+    return _started(board_of(request), ["study", "stop", _recorded(board_of(request), name)])
+
+
+@router.post("/study/{name}/cancel")
+def cancel_study(request: Request, name: str, fields: Fields) -> Response:
+    """End a study with what it has."""
+    _sure(fields, f"what is left of study {name}")
+    return _started(board_of(request), ["study", "cancel", _recorded(board_of(request), name), "--yes"])
+
+
+@router.post("/study/{name}/extend")
+def extend_study(request: Request, name: str, fields: Fields) -> Response:
+    """Go on with a study's undecided arms, with more seeds."""
+    seeds = fields.get("seeds", "").strip()
+    if not seeds.isdecimal():
+        raise SettingsError("Seeds must be a whole number", found=seeds or "nothing")
+    return _started(board_of(request), ["study", "extend", _recorded(board_of(request), name), f"--seeds={seeds}"])
+
+
 @router.post("/study/{name}/rename")
 def rename_study(request: Request, name: str, fields: Fields) -> Response:
     """Give a study another name."""
@@ -116,6 +138,18 @@ def resume(request: Request, run_id: str, fields: Fields) -> Response:
     return _started(board_of(request), ["train", "--resume", row.id])
 
 
+@router.post("/run/{run_id}/stop")
+def stop_run(request: Request, run_id: str, fields: Fields) -> Response:
+    """Ask a training to save and end."""
+    return _started(board_of(request), ["runs", "stop", board_of(request).lab.ledger.runs.get(run_id).id])
+
+
+@router.post("/run/{run_id}/cancel")
+def cancel_run(request: Request, run_id: str, fields: Fields) -> Response:
+    """Cancel a run that waits."""
+    return _started(board_of(request), ["runs", "cancel", board_of(request).lab.ledger.runs.get(run_id).id])
+
+
 @router.post("/run/{run_id}/remove")
 def remove_run(request: Request, run_id: str, fields: Fields) -> Response:
     """Remove a run."""
@@ -132,6 +166,7 @@ def look_at_data(request: Request, look: str, fields: Fields) -> Response:
         raise SettingsError("Data must be given as a folder or as the name of a recipe", found=target or "nothing")
     board = board_of(request)
     arguments = ["data", look, target, *_lines(fields, "settings", _CHANGE, "data.augment.flip=true")]
+    arguments += _moved(fields)
     if look == "preview":
         arguments.append(f"--step={fields.get('step', '0').strip() or '0'}")
     command = board.started.start(arguments, drawn=look == "preview")
@@ -175,6 +210,19 @@ def _changes(board: Board, fields: Mapping[str, str]) -> list[str]:
             raise SettingsError("A setting in a form must be a plain value", found=one,
                                 do="give files of code on the command line: a form never runs code")  # fmt: skip
     return changed
+
+
+def _moved(fields: Mapping[str, str]) -> list[str]:
+    """Return the sliders of a form that no longer stand where they stood, as `key=value`, and the set's own folder."""
+    moved = [
+        f"{name.removeprefix('set.')}={value.strip()}"
+        for name, value in fields.items()
+        if name.startswith("set.") and value.strip() != fields.get(f"was.{name.removeprefix('set.')}", "").strip()
+    ]
+    for one in moved:
+        if not _CHANGE.fullmatch(one) or _CODE.search(one):
+            raise SettingsError("A setting must be a plain value: code is never run because a form named it", found=one)
+    return moved
 
 
 def _study(name: str) -> str:

@@ -239,7 +239,7 @@ def run(request: Request, run_id: str) -> HTMLResponse:
     choice = CurveChoice.of(request.query_params)
     known = cost_of(row).seconds
     seconds = {(row.id, row.seed): known} if known is not None else {}
-    drawn = curves_section(_curves_of(lab, [row]), choice, action=address("runs", row.id), seconds=seconds, most=4)
+    drawn = curves_section(_curves_of(lab, [row]), choice, action=address("runs", row.id), seconds=seconds, most=6)
     shown = read_gallery(folder)
     sections: list[Section] = [_scores(row)]
     sections += evaluation_sections(read_evaluations(folder), row.data)
@@ -351,6 +351,16 @@ def _settings(lab: Lab, row: RunRow) -> TableSection:
 def _actions(row: RunRow) -> ActionsSection:
     path = address("do", "run", row.id)
     actions = []
+    if row.state == "running":
+        actions.append(
+            Action(title="Stop after this step", action=f"{path}/stop", command=typed(["runs", "stop", row.id]),
+                   asks="A training on this machine finishes its step and saves. A study's runs are stopped with it.")
+        )  # fmt: skip
+    if row.state == "waiting":
+        actions.append(
+            Action(title="Cancel", action=f"{path}/cancel", command=typed(["runs", "cancel", row.id]),
+                   asks="It is not trained, unless an open study needs it.")
+        )  # fmt: skip
     if row.state in ("failed", "cancelled") or (row.state == "waiting" and row.attempt):
         actions.append(
             Action(title="Resume", action=f"{path}/resume", command=typed(["train", "--resume", row.id]),

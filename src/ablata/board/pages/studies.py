@@ -235,6 +235,40 @@ def _actions(view: StudyView) -> ActionsSection:
                 asks="Trains what is missing, here, until every arm has its verdict.",
             )
         )
+        actions.append(
+            Action(
+                title="Stop after this step",
+                action=f"{path}/stop",
+                command=typed(["study", "stop", name]),
+                asks="Wherever it was launched: its trainings finish their step, save, and can be gone on with.",
+            )
+        )
+        sure = Field(name="sure", label=f"train nothing more for {name}", kind="checkbox")
+        actions.append(
+            Action(
+                title="Cancel",
+                action=f"{path}/cancel",
+                fields=(sure,),
+                command=typed(["study", "cancel", name]),
+                asks="Ends it now: what has ended is judged as it stands.",
+            )
+        )
+    elif _can_be_extended(view):
+        more = Field(name="seeds", label="seeds in all", value=str(2 * view.rule.seeds), kind="number")
+        actions.append(
+            Action(
+                title="Extend",
+                action=f"{path}/extend",
+                fields=(more,),
+                command=typed(["study", "extend", name, "--seeds", "N"]),
+                asks="Goes on with the undecided arms, with more seeds; verdicts that were given stay. "
+                + (
+                    ""
+                    if view.rule.extendable
+                    else "It was not planned to be extended: the new verdicts are exploratory."
+                ),
+            )
+        )
     new_name = Field(name="new", label="new name", value=name)
     actions += [
         Action(
@@ -249,3 +283,9 @@ def _actions(view: StudyView) -> ActionsSection:
         ),
     ]
     return ActionsSection(title="What can be done", ident="do", actions=tuple(actions))
+
+
+def _can_be_extended(view: StudyView) -> bool:
+    """Whether `ablata study extend` would take it: it ran arms, and one is undecided."""
+    plain = view.factorial is None and view.pick is None and view.aa is None and any(run.seconds for run in view.runs)
+    return plain and any(arm.verdict in (None, "undecided") for arm in view.treatments)

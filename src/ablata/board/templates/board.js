@@ -84,6 +84,10 @@ document.addEventListener("change", (event) => {
   if (form && event.target.matches("select, input[type=checkbox]")) form.requestSubmit();
 });
 
+document.addEventListener("input", (event) => {
+  if (event.target.matches("input[type=range]")) event.target.closest("label").querySelector("output").textContent = event.target.value;
+});
+
 // Zoom: drag over a plot to choose a stretch; the address then holds it.
 document.addEventListener("pointerdown", (start) => {
   const plot = start.target.closest("svg.plot");

@@ -396,6 +396,29 @@ def import_(path: Annotated[Path, typer.Argument(help="A file that `ablata study
     note(f"study {done.study}: {done.taken} runs taken in, {done.shared} were here already")
 
 
+@app.command("stop")
+def stop(name: Recorded) -> None:
+    """Stop a study that goes on elsewhere: its runs finish their step and are saved."""
+    from ablata.api.stopping import stop_study
+
+    running = stop_study(name)
+    note(
+        f"study {name} was asked to stop; {len(running)} run{'' if len(running) == 1 else 's'} under way will be saved"
+    )
+    note(f"go on with: ablata study run {name}")
+
+
+@app.command("cancel")
+def cancel(name: Recorded, yes: Yes = False) -> None:
+    """End a study now: what has ended is judged, waiting runs are cancelled."""
+    from ablata.api.stopping import cancel_study
+
+    if not agreed([f"study {name} ends with what it has; nothing more is trained for it"], yes, question="End it?"):
+        raise typer.Exit(1)
+    cancelled = cancel_study(name)
+    note(f"study {name} has ended; {cancelled} waiting run{'' if cancelled == 1 else 's'} cancelled")
+
+
 @app.command("rm")
 def remove(
     name: Recorded,
