@@ -62,6 +62,8 @@ def answer(view: StudyView, figures: Figures | None = None, most: int = 4) -> tu
     if view.incomparable:
         return (Piece("Nothing can be decided: the times of these runs cannot be compared with each other."),)
     looked = [arm for arm in arms if arm.verdict is not None]
+    if not looked and view.state == "finished":
+        return (Piece("Nothing was decided: the study was ended before its first look."),)
     if not looked:
         return (
             Piece(f"Nothing is decided yet: the first verdict comes at {view.rule.first_look} seeds of every arm."),
