@@ -224,7 +224,7 @@ def test_a_cancelled_study_is_judged_by_what_has_ended_and_trains_nothing_more(
             end_run(cell.run, clear(cell.arm, cell.seed))
         cancel_study(study.name, ledger=ledger)
 
-    with pytest.raises(RecordError, match="no study .absent"):
+    with pytest.raises(RecordError, match=r"no study .absent"):
         cancel_study("absent", ledger=ledger)
     StudyRunner(ledger, study.name, NOBODY, watch, said.append).run()
     assert "cancelled" in said[-1]
