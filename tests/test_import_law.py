@@ -95,6 +95,8 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "distributions": {"table"},
         # what single items say of a score
         "items": {"calibration", "contrasts", "distributions", "intervals", "jsonable", "rule", "table"},
+        # a stream of proposals, one after another against the best so far
+        "loop": {"contrasts", "distributions", "jsonable", "table"},
     },
     "data": {
         # encoded images and videos to pixels

@@ -63,7 +63,7 @@ def test_commits_are_kept_and_discarded_and_equal_ones_are_answered_without_a_ru
     commit("WIDTH = 2", "WIDTH = 5")
     kept = ablata("loop", "try", "wider", "--ref", "HEAD")
     assert (kept.status, "KEEP  tune #1: wider" in kept.out) == (0, True), kept.err
-    assert "to 11 runs" in kept.err
+    assert "to 23 runs" in kept.err
     runs = ablata("runs", "list").out
     again = ablata("loop", "try", "wider", "--ref", "HEAD", "--json")
     assert (again.status, json.loads(again.out)["outcome"], json.loads(again.out)["is_old"]) == (0, "keep", True)

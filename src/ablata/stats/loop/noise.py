@@ -1,0 +1,73 @@
+"""The noise of a loop: pooled over every group of runs of equal code, and what a difference weighs against it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ablata.stats.table import Floats
+
+
+@dataclass(frozen=True)
+class LoopNoise:
+    """The spread of one run's score; `sd` is None before any group of equal code has two runs."""
+
+    sd: float | None
+    df: int
+
+
+def pooled_noise(groups: Sequence[Sequence[float]]) -> LoopNoise:
+    """Return the spread of a run within groups of equal code.
+
+    Args:
+        groups: scores of each baseline and each proposal of the loop; groups of one run tell nothing.
+    """
+    told = [np.asarray(group, dtype=np.float64) for group in groups if len(group) > 1]
+    df = sum(len(group) - 1 for group in told)
+    squares = math.fsum(float(np.square(group - group.mean()).sum()) for group in told)
+    return LoopNoise(math.sqrt(squares / df) if df else None, df)
+
+
+def normal_score(t: ArrayLike, df: ArrayLike) -> Floats:
+    """Return the normal quantile with the tail of Student's t, to 0.04 from 4 degrees of freedom on, never above.
+
+    Source: Wallace 1959, "Bounds on normal approximations to Student's and the chi-square distributions".
+    """
+    value, free = np.asarray(t, dtype=np.float64), np.asarray(df, dtype=np.float64)
+    size = (8 * free + 1) / (8 * free + 3) * np.sqrt(free * np.log1p(np.square(value) / free))
+    return np.asarray(np.copysign(size, value), dtype=np.float64)
+
+
+def student_score(z: float, df: float) -> float:
+    """Return the inverse of `normal_score`."""
+    inner = z * (8 * df + 3) / (8 * df + 1)
+    return math.copysign(math.sqrt(df * math.expm1(min(inner**2 / df, 700.0))), z)
+
+
+def information(proposal: ArrayLike, baseline: ArrayLike) -> Floats:
+    """Return I = n b / (n + b), the inverse variance of a difference of means when one run has variance 1."""
+    n, b = np.asarray(proposal, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    return np.asarray(n * b / (n + b), dtype=np.float64)
+
+
+def look_at(
+    difference: ArrayLike, sd: ArrayLike, df: ArrayLike, proposal: ArrayLike, baseline: ArrayLike, scale: float = 1.0
+) -> tuple[Floats, Floats]:
+    """Return B and I of a look, see `bounds`, with the noise estimated.
+
+    Args:
+        difference: of the means, proposal minus baseline, higher being better.
+        sd: noise of one run; without any, a difference decides by its sign.
+        df: its degrees of freedom.
+        proposal, baseline: runs of each.
+        scale: the effect that is sought, in standard deviations of one run.
+    """
+    info = information(proposal, baseline)
+    apart, noise, _ = np.broadcast_arrays(np.asarray(difference, dtype=np.float64), np.asarray(sd), info)
+    limit = np.where(apart == 0, 0.0, np.copysign(np.inf, apart))
+    t = np.divide(apart * np.sqrt(info), noise, out=limit, where=noise > 0)
+    return np.asarray(normal_score(t, df) * scale * np.sqrt(info)), np.asarray(scale**2 * info)
