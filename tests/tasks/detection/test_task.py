@@ -22,6 +22,7 @@ from ablata.engine.task import RunContext
 from ablata.engine.train import TrainResult, train
 from ablata.engine.watchdogs import CollapseWatch
 from ablata.recipes.index import load_recipe
+from ablata.records.run_folder.items import read_items
 from ablata.structures.detection import Detections
 from ablata.tasks.detection.protocols import detection_protocol
 from ablata.tasks.detection.task import Detect, DetectTask
@@ -295,3 +296,7 @@ def test_two_processes_score_every_image_once_and_as_one_does(
         expected = alone.evaluate(alone.model.eval(), "val", protocol)
         found = {name: told[0]["scores"][f"val/{protocol}/{name}"] for name in expected}
         assert found == pytest.approx(expected, abs=1e-6)
+        items = read_items(tmp_path / "run", "val", protocol)
+        assert items is not None
+        assert len(items.items) == 5  # each once, whichever process scored it
+        assert items.values["image_AP"].mean() == pytest.approx(found["image_AP"], abs=1e-4)

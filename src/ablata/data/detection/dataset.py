@@ -243,6 +243,12 @@ class DetectionDataset(Dataset[DetectionBatch]):
             self._refuse_nothing(split, notices)
         self.notices = (*notices, *self._own_notices())
 
+    def item_names(self, split: str, index: np.ndarray) -> tuple[str, ...]:
+        """Return the images' files, or their row numbers where two have one name; see `Dataset.item_names`."""
+        entries = self.sources[self.split(split).source].entries
+        names = tuple(entries[int(row)].name for row in index)
+        return names if len(set(names)) == len(names) else super().item_names(split, index)
+
     def _refuse_nothing(self, split: str, notices: Sequence[str] = ()) -> None:
         """Refuse a split without an object that is trained on or scored.
 

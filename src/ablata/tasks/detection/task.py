@@ -29,6 +29,8 @@ from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Preview, Train
 from ablata.engine.task import EvalReport, RunContext, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
+from ablata.metrics.detection_items import NAME as IMAGE_AP
+from ablata.metrics.detection_items import image_precisions
 from ablata.models.detection.any import AnyDetector
 from ablata.models.detection.base import Detector, ImageDetections
 from ablata.models.detection.detection_dicts import from_dicts
@@ -36,6 +38,7 @@ from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.detection.rpn import LEVEL_TERMS
 from ablata.nn.lazy_modules import initialize_lazy
 from ablata.records.run_folder.gallery import Gallery
+from ablata.records.run_folder.items import ItemScores
 from ablata.structures.detection import DetectionBatch, Detections
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask, check_labels
 from ablata.tasks.detection.postprocess import (
@@ -61,8 +64,9 @@ class Detect(DatasetRecipe):
     """Recipe of an object detector, with or without instance masks."""
 
     CLASS_SCORE = "AP"
-    SCORES = tuple(
-        f"{kind}AP{part}" for kind in ("", "mask_") for part in ("", "50", "75", *(f"_{size}" for size in SIZES[1:]))
+    SCORES = (
+        *(f"{kind}AP{part}" for kind in ("", "mask_") for part in ("", "50", "75", *(f"_{s}" for s in SIZES[1:]))),
+        IMAGE_AP,
     )
     OTHER_SCORES = ("AR", "mask_AR", "classes", "evaluator", "precision", "recall", "score_threshold")
     METRIC_OF = "predictions and truth, each a list with a dict for every image"
@@ -188,6 +192,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
 
     Attributes:
         last_scores: average precision of boxes of each class, by split and protocol, of the last evaluation.
+        last_items: that of each image alone, nan for one without objects.
 
     Raises:
         DataError: the batch does not fit the training set, masks are asked for where there are none, or a graph does
@@ -195,6 +200,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
     """
 
     name = "detect"
+    keeps_items = True
     results_format = "COCO's results"
     offered_protocols = NAMES
     recipe: Detect
@@ -212,6 +218,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         initialize_lazy(self.model, self.example())
         self.load_batches(seed, masks=self.masks)
         self.last_scores: dict[tuple[str, str], tuple[float, ...]] = {}
+        self.last_items: dict[tuple[str, str], np.ndarray] = {}
         self.score_threshold = 0.5
         self._trained_ids: tuple[int, ...] = ()
 
@@ -288,8 +295,9 @@ class DetectTask(DatasetTask[DetectionBatch]):
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return the mean average precision of boxes and, where there are any, of masks, in percent.
 
-        With `coco` that at 0.5 and 0.75 and by size too. `classes` counts the classes that the split holds; the others
-        are left out of every mean. `evaluator` is the version of the evaluation.
+        With `coco` that at 0.5 and 0.75 and by size too. `image_AP` is the mean over images of the average precision of
+        each image's boxes alone, of which single images have a part. `classes` counts the classes that the split holds;
+        the others are left out of every mean. `evaluator` is the version of the evaluation.
         """
         return self._totals(self.collect(model, split, protocol), split, protocol)
 
@@ -297,6 +305,15 @@ class DetectTask(DatasetTask[DetectionBatch]):
         """Return the average precision of each class's boxes; see `Task.class_scores`."""
         values = self.last_scores.get((split, protocol), ())
         return {f"AP/{name}": value for name, value in zip(self.data.classes, values, strict=False)}
+
+    def item_scores(self, split: str, protocol: str) -> ItemScores | None:
+        """Return what the last evaluation got on each image that has objects; see `Task.item_scores`."""
+        values = self.last_items.get((split, protocol))
+        if values is None or np.isnan(values).all():
+            return None
+        known = ~np.isnan(values)
+        index = self.data.split(split).index[known]
+        return ItemScores(split, protocol, self.data.item_names(split, index), {IMAGE_AP: values[known]})
 
     def collect(self, model: nn.Module, split: str, protocol: str) -> DetectionScores:
         """Return the scored detections of a split, those of all processes."""
@@ -408,13 +425,17 @@ class DetectTask(DatasetTask[DetectionBatch]):
             if kind == "box":
                 by_class = found.of_classes()
                 self.last_scores[split, protocol] = tuple(by_class.tolist())
+                truth = [entry.objects for entry in self.data.entries(split)]
+                items = image_precisions(scores, truth, settings.thresholds, self._most)
+                self.last_items[split, protocol] = items
+                totals[IMAGE_AP] = float(np.nanmean(items)) if np.isfinite(items).any() else math.nan
                 totals["classes"] = float(np.isfinite(by_class).sum())
         totals = {name: value for name, value in totals.items() if not math.isnan(value)} | {"evaluator": EVALUATOR}
         if not self.recipe.metrics:
             return totals
         predictions = [plain_detections(detection) for detection in scores.detections()]
-        truth = [plain_objects(entry.objects) for entry in self.data.entries(split)]
-        return totals | score_metrics(self.recipe.metrics, predictions, truth)
+        objects = [plain_objects(entry.objects) for entry in self.data.entries(split)]
+        return totals | score_metrics(self.recipe.metrics, predictions, objects)
 
     def _results(self, scores: DetectionScores, split: str) -> list[dict[str, Any]]:
         """Return every detection in COCO's form, under the set's own numbers of images and categories."""
