@@ -62,7 +62,7 @@ def _tail(t: Floats, dof: Floats) -> Floats:
     size = np.minimum(np.abs(t), _GREATEST)
     share, middle = _share(size, dof, half_step(dof / 2))
     upper = np.where(middle, 0.5 - share, share)
-    upper[np.isinf(t)] = 0.0
+    upper[np.isinf(t) & (dof > 0)] = 0.0
     return np.where(t < 0, 1 - upper, upper)
 
 
