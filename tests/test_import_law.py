@@ -207,6 +207,7 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "trial_log": _DRAWN_WITH,
         "standing": _DRAWN_WITH,
         "replications": _DRAWN_WITH,
+        "loops": _DRAWN_WITH,
     },
 }
 """Room: its sub-rooms, lowest first, each with the other sub-rooms of the room that it may import. A file beside the

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ablata.api.housekeeping import thin_checkpoints as thin_checkpoints
     from ablata.api.judging import JudgedScores as JudgedScores
     from ablata.api.judging import judge as judge
+    from ablata.api.loops import Loop as Loop
     from ablata.api.models import evaluate as evaluate
     from ablata.api.models import export as export
     from ablata.api.models import load_model as load_model
@@ -74,6 +75,7 @@ _PLACES = {
     "Function": "ablata.trainers.function",
     "JudgedScores": "ablata.api.judging",
     "Ledger": "ablata.records.ledger",
+    "Loop": "ablata.api.loops",
     "Recipe": "ablata.engine.recipe",
     "RunResult": "ablata.api.runs",
     "Settings": "ablata.base.settings",
@@ -117,6 +119,7 @@ __all__ = [
     "Function",
     "JudgedScores",
     "Ledger",
+    "Loop",
     "Recipe",
     "RunResult",
     "Settings",

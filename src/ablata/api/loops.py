@@ -13,16 +13,22 @@ from ablata.api.opening import LedgerAddress, open_ledger, warn
 from ablata.api.progress import progress_console
 from ablata.api.rows import ResultRows
 from ablata.base.errors import SettingsError
+from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.base.overrides import Overrides
 from ablata.base.quantities import duration, parse_duration
 from ablata.base.user_code import refuse_while_importing
 from ablata.recipes.index import load_recipe
 from ablata.records.ledger import Ledger
-from ablata.records.rows import LoopRow, ProposalRow
-from ablata.stats.loop import LoopCost, LoopMode, LoopRule
-from ablata.studies.loops.confirming import ConfirmedGain, confirm
+from ablata.records.rows import ProposalRow
+from ablata.reports.console import plain_lines
+from ablata.reports.loops.collect import loop_view
+from ablata.reports.loops.page import loop_page
+from ablata.reports.loops.view import ConfirmedGain, LoopView, ProposalView
+from ablata.reports.loops.words import loop_status
+from ablata.stats.loop import LoopCost
+from ablata.studies.loops.confirming import confirm
 from ablata.studies.loops.plan import plan_loop
-from ablata.studies.loops.proposing import ProposedChange
+from ablata.studies.loops.proposing import ProposedChange, Trainers
 from ablata.studies.loops.scores import LoopScores
 from ablata.studies.loops.starting import start_loop
 from ablata.studies.loops.trying import Answer, LoopJudge
@@ -99,7 +105,7 @@ class Loop:
         self._given, self._home = ledger, None if home is None else Path(home)
         self._console = progress_console(progress) if progress is None or isinstance(progress, bool) else progress
         made = _trainer(start, score, lower, timeout, inputs)
-        self._function = made if isinstance(made, Function) else None
+        self._trainers = Trainers(made if isinstance(made, Function) else None)
         with self._opened() as opened:
             if made is None:
                 opened.loops.get(name)
@@ -157,7 +163,7 @@ class Loop:
         else:
             made = ProposedChange(sets=change)
         with self._opened() as ledger:
-            judge = LoopJudge(ledger, self.name, self._function, self._say)
+            judge = LoopJudge(ledger, self.name, self._trainers, self._say)
             row, is_new, notes = judge.submit(text, made, waits=waits)
             for line in notes:
                 self._note(line)
@@ -186,14 +192,14 @@ class Loop:
             SettingsError: there is none.
         """
         with self._opened() as ledger:
-            judge = LoopJudge(ledger, self.name, self._function, self._say)
+            judge = LoopJudge(ledger, self.name, self._trainers, self._say)
             return self._decided(judge, judge.second_chance(number), expect)
 
     def work(self, most: int | None = None) -> list[Answer]:
         """Try the proposals that wait, in the order they were submitted, until none is left."""
         done: list[Answer] = []
         with self._opened() as ledger:
-            judge = LoopJudge(ledger, self.name, self._function, self._say)
+            judge = LoopJudge(ledger, self.name, self._trainers, self._say)
             while most is None or len(done) < most:
                 row = ledger.loops.take(self.name)
                 if row is None:
@@ -212,12 +218,34 @@ class Loop:
             RunError: a run failed.
         """
         with self._opened() as ledger:
-            return confirm(ledger, self.name, runs, self._function, self._say)
+            confirm(ledger, self.name, runs, self._trainers, self._say)
+            found = loop_view(ledger, self.name).confirmed
+        assert found is not None, "both sides have just been run"
+        return found
 
-    def rule_words(self) -> str:
-        """Return how proposals are judged, in a sentence."""
+    @property
+    def view(self) -> LoopView:
+        """All that is known of it, as its report shows it."""
         with self._opened() as ledger:
-            return rule_words(ledger.loops.get(self.name))
+            return loop_view(ledger, self.name)
+
+    @property
+    def best(self) -> ProposalView:
+        """The best so far: its number, its commit or settings, its scores."""
+        view = self.view
+        return view.proposals[view.best]
+
+    def report(self, path: str | Path) -> Path:
+        """Write the page and return its path."""
+        refuse_other_kind(Path(path), PAGE)
+        write_text(Path(path), loop_page(self.view))
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return plain_lines(loop_status(self.view, plain=True))
+
+    def _repr_html_(self) -> str:
+        return self.rows._repr_html_()
 
     def expectation(self, row: ProposalRow, cost: LoopCost) -> str:
         """Return how many runs a proposal will take, and what is left of the budget, in a sentence."""
@@ -239,8 +267,7 @@ class Loop:
     @property
     def rows(self) -> ResultRows:
         """A row for each proposal."""
-        with self._opened() as ledger:
-            return ResultRows([_row(row) for row in ledger.loops.proposals(self.name)])
+        return ResultRows([_row(one) for one in self.view.tried])
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return `rows` as a list of dictionaries."""
@@ -265,12 +292,13 @@ def _trainer(
     return Function.of(start, score=score, lower=lower, timeout=timeout, inputs=inputs, here=True)
 
 
-def _row(row: ProposalRow) -> dict[str, Any]:
-    result = row.result or {}
+def _row(one: ProposalView) -> dict[str, Any]:
+    claimed = one.claimed
     return {
-        "number": row.number, "text": row.text, "change": " ".join(row.change), "outcome": row.outcome or row.state,
-        "verdict": result.get("verdict"), "effect": result.get("effect"), "interval": result.get("interval"),
-        "runs": result.get("runs"), "reason": result.get("reason"),
+        "number": one.number, "text": one.text, "change": one.change, "outcome": one.outcome or one.state,
+        "verdict": one.verdict, "score": one.score, "effect": claimed.value if claimed else None,
+        "low": claimed.low if claimed else None, "high": claimed.high if claimed else None, "runs": one.runs,
+        "reason": one.reason,
     }  # fmt: skip
 
 
@@ -289,16 +317,3 @@ def newest_loop(ledger: Ledger | None = None) -> str:
             "or set ABLATA_HOME to the lab that has it",
         )  # fmt: skip
     return loops[0].name
-
-
-def rule_words(loop: LoopRow) -> str:
-    """Return how a loop judges, in a sentence."""
-    rule, metric = LoopRule.from_json(loop.spec["rule"]), loop.spec["metric"]
-    way = "higher" if rule.higher_is_better else "lower"
-    margin = "" if rule.margin is None else f", differences below {rule.margin:g} do not matter"
-    held = (
-        "a useless change has a chance of 5% at most to be kept"
-        if rule.mode is LoopMode.PROGRESS
-        else "at most 10% of what is kept is no improvement"
-    )
-    return f"{way} {metric['name']} is better{margin}; {held}; at most {rule.most_runs} runs a proposal"

@@ -14,6 +14,7 @@ from ablata.reports.console import plain_lines
 from ablata.reports.trial_log.page import trial_log_page
 from ablata.reports.trial_log.words import LogRun, TrialLogView, log_report
 from ablata.stats import Noise, TrialScore, judge_trial_log
+from ablata.trainers.git import known_commit
 from ablata.trainers.trial_log import TrialLog, read_trial_log
 
 if TYPE_CHECKING:
@@ -66,6 +67,21 @@ class JudgedLog:
             "higher_is_better": self.view.higher_is_better,
             "notes": list(self.view.notes),
         }
+
+    def again_first(self) -> list[dict[str, Any]]:
+        """Return the kept changes that could have been noise, the one that is cheapest to settle first.
+
+        Each with `row`, `commit`, `change`, `why`, and `before`: the commit of the best kept before it.
+        """
+        view, best = self.view, 0
+        found: list[tuple[int, dict[str, Any]]] = []
+        for kept in view.result.kept:
+            run, standing = view.runs[kept.index], view.standing(kept)
+            if standing in ("hidden by noise", "noise not known"):
+                told = {"row": run.row, "commit": run.commit, "change": run.label, "why": view.detail(kept)}
+                found.append((kept.runs or 0, told | {"before": view.runs[best].commit}))
+            best = kept.index
+        return [told for _, told in sorted(found, key=lambda one: one[0])]
 
     def report(self, path: str | Path) -> Path:
         """Write the page and return its path."""
@@ -145,3 +161,16 @@ def _repeats(log: TrialLog) -> list[str]:
             rows.setdefault(trial.code, []).append(trial.row)
     groups = [f"{', '.join(map(str, found))}" for found in rows.values() if len(found) > 1]
     return [f"rows of equal code: {'; '.join(groups[:8])}{'; ...' if len(groups) > 8 else ''}"] if groups else []
+
+
+def in_git(again: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """Return changes to test again with `ref` and `before` as a repository knows their commits; None where it does not.
+
+    Args:
+        again: as `JudgedLog.again_first` gives them.
+        folder: in the repository.
+    """
+    return [
+        {**one, "ref": known_commit(folder, one["commit"]), "before": known_commit(folder, one["before"])}
+        for one in again
+    ]

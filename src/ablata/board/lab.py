@@ -13,7 +13,7 @@ from sqlalchemy import case, func, select
 from ablata.records.ledger import Ledger
 from ablata.records.rows import GIVEN_CODE, RunRow
 from ablata.records.runs import RUN_COLUMNS
-from ablata.records.tables import Arm, Event, LookTable, Run, StudyRun, StudyTable
+from ablata.records.tables import Arm, Event, LookTable, ProposalRun, ProposalTable, Run, StudyRun, StudyTable
 from ablata.reports.collect_runs import plain_settings
 from ablata.reports.factorial.record import FactorialRecord
 
@@ -115,6 +115,8 @@ class Lab:
             select(func.max(LookTable.id)),
             select(func.max(Event.id)),
             select(func.count()).select_from(StudyRun),
+            select(func.count(), func.max(ProposalTable.decided), func.max(ProposalTable.id)),
+            select(func.count()).select_from(ProposalRun),
         )
         with self.ledger.database.read() as connection:
             parts = [tuple(connection.execute(one).one()) for one in (runs, waiting, studies, stopped, *others)]

@@ -21,6 +21,7 @@ from ablata.reports.sections import Section
 
 PLACES = (
     ("Studies", "/studies"),
+    ("Loops", "/loops"),
     ("Runs", "/runs"),
     ("Data", "/data"),
     ("Notes", "/notes"),

@@ -22,7 +22,7 @@ from ablata.base.version import __version__
 from ablata.board import api
 from ablata.board.access import Access, Gate, is_loopback
 from ablata.board.lab import Lab
-from ablata.board.pages import data, doing, machine, notes, runs, start, studies
+from ablata.board.pages import data, doing, loops, machine, notes, runs, start, studies
 from ablata.board.rendering import Board, page
 from ablata.board.started import Started
 from ablata.records.ledger import Ledger
@@ -56,7 +56,7 @@ def board_app(ledger: Ledger, access: Access | None = None) -> FastAPI:
     )  # fmt: skip
     app.state.board = Board(Lab(ledger), access, Started(ledger.home, address))
     app.state.ending = False
-    for part in (studies, runs, data, notes, machine, start, doing):
+    for part in (studies, loops, runs, data, notes, machine, start, doing):
         app.include_router(part.router, include_in_schema=False)
     app.include_router(api.router)
     app.include_router(api.events)
@@ -148,7 +148,9 @@ def _in_words(request: Request, error: Exception) -> Response:
 def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = "There is no such page" if error.status_code == 404 else str(error.detail)
-    return _refusal(request, words, request.url.path, "see Studies, Runs, Data, Notes and Machine", error.status_code)
+    return _refusal(
+        request, words, request.url.path, "see Studies, Loops, Runs, Data, Notes and Machine", error.status_code
+    )
 
 
 def _malformed(request: Request, error: Exception) -> Response:

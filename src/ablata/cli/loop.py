@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ablata.stats.loop import LoopCost
     from ablata.studies.loops.trying import Answer
 
-app = CommandGroup(help="Judge one proposed change after another against the best so far.")
+app = CommandGroup(help="Judge changes one after another against the best so far.")
 
 STATUSES = {"keep": 0, "discard": 1, "undecided": 3, "crash": 4, None: 0}
 """Exit statuses of `try`; 2 is wrong use."""
@@ -81,10 +82,11 @@ def start(
     source: Sources = None,
     first_seed: FirstSeed = None,
 ) -> None:
-    """Start a loop: run what it starts from once, and fix how proposals are judged."""
+    """Start a loop from a command or a recipe. It is run once, and how changes are judged is fixed."""
     with quick_imports():
         from ablata.api.loops import Loop
         from ablata.recipes.index import load_recipe
+        from ablata.reports.loops.words import judged_words
 
     program = CommandOptions.of(score, lower, timeout, inputs, source)
     if (command is None) == (recipe is None):
@@ -102,7 +104,7 @@ def start(
         mode=mode, budget=budget, guards=guards or (), prefer_smaller=prefer_smaller, worktree=worktree,
         first_seed=first_seed or 0, commands=(_typed(),), progress=err,
     )  # fmt: skip
-    out.print(f"loop {name} is ready: {loop.rule_words()}", markup=False)
+    out.print(f"loop {name} is ready: {judged_words(loop.view)}", markup=False)
     example = "--ref HEAD" if worktree else "--set key=value"
     note(f'propose a change: ablata loop try "what it is" {example}')
 
@@ -149,7 +151,7 @@ def retry(
     which: Which = None,
     json: AsJson = False,
 ) -> None:
-    """Give a proposal that stayed undecided, or crashed, a second chance. Exits as `try` does."""
+    """Give an undecided or crashed proposal a second chance. Exits as `try` does."""
 
     def answer() -> Answer:
         loop = _loop(which)
@@ -206,3 +208,171 @@ def _loop(which: str | None) -> Loop:
     from ablata.api.loops import Loop, newest_loop
 
     return Loop(name=which or newest_loop(), progress=err)
+
+
+@app.command()
+def work(
+    which: Which = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Proposals to try at most; by default all that wait.")] = None,
+) -> None:
+    """Try the proposals that wait, in their order. Several of these may work side by side."""
+    for given in _loop(which).work(most):
+        for line in answer_lines(given):
+            out.print(line, markup=False)
+
+
+@app.command()
+def status(which: Which = None, json: AsJson = False) -> None:
+    """Say where a loop stands. That is: the best so far, what was gained, what is worth a second chance."""
+    from ablata.reports.console import show
+    from ablata.reports.loops.words import loop_status
+
+    view = _loop(which).view
+    if json:
+        print_json(view.to_json())
+    else:
+        show(loop_status(view, plain=not out.is_terminal), out)
+
+
+@app.command()
+def log(
+    which: Which = None,
+    tsv: Annotated[
+        Path | None,
+        typer.Option(
+            "--tsv", help="Write them to this file as agents' loops do, for dashboards that read results.tsv."
+        ),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """List a loop's proposals: what became of each, and why."""
+    from ablata.base.files import write_text
+    from ablata.reports.console import show
+    from ablata.reports.loops.words import loop_log, results_tsv
+
+    loop = _loop(which)
+    if tsv is not None:
+        write_text(tsv, results_tsv(loop.view))
+        note(f"written: {tsv}")
+    elif json:
+        print_json(loop.to_rows())
+    else:
+        show(loop_log(loop.view, plain=not out.is_terminal), out)
+
+
+@app.command()
+def report(
+    which: Which = None,
+    html: Annotated[Path | None, typer.Option(help="Write the page to this file.", show_default=False)] = None,
+    json: AsJson = False,
+) -> None:
+    """Report on a loop: where it stands, and every proposal. With --html a page with its stream drawn."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from ablata.reports.console import show
+    from ablata.reports.loops.words import loop_log, loop_status
+
+    loop, plain = _loop(which), not out.is_terminal
+    view = loop.view
+    if json:
+        print_json(view.to_json())
+    else:
+        show(Group(loop_status(view, plain=plain), Text(), loop_log(view, plain=plain)), out)
+    if html is not None:
+        note(f"page: {loop.report(html)}")
+
+
+@app.command()
+def best(
+    which: Which = None,
+    short: Annotated[bool, typer.Option("--short", help="Print its commit or settings alone, for a script.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Print the best so far: its commit or its settings."""
+    from ablata.reports.loops.words import best_words
+
+    view = _loop(which).view
+    found = view.proposals[view.best]
+    if json:
+        told = {"loop": view.name, "number": found.number, "text": found.text}
+        print_json(told | {"commit": found.commit or None, "settings": list(view.best_sets)})
+    elif short:
+        out.print(found.commit or " ".join(view.best_sets), markup=False)
+    else:
+        out.print(best_words(view), markup=False)
+        if view.best_sets:
+            out.print(f"settings {' '.join(view.best_sets)}", markup=False)
+
+
+@app.command()
+def confirm(
+    which: Which = None,
+    runs: Annotated[int | None, typer.Option(min=2, help="Fresh runs of each side.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Run start and best again with fresh seeds: the honest gain."""
+    from ablata.reports.loops.words import gain_words
+
+    loop = _loop(which)
+    loop.confirm(runs)
+    view = loop.view
+    if json:
+        print_json({**view.to_json()["confirmed"], "claimed": view.claimed})
+    else:
+        out.print(f"{view.name}: {gain_words(view)}", markup=False)
+
+
+@app.command()
+def audit(
+    file: Annotated[Path, typer.Argument(help="A log of a loop that kept what looked better, such as results.tsv.")],
+    score: Annotated[str | None, typer.Option(help="The score's column.")] = None,
+    lower: Lower = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="The standard deviation of a run's score; by default from repeats in the log."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the page to this file.", show_default=False)] = None,
+    json: AsJson = False,
+) -> None:
+    """Say which changes of a greedy loop could have been noise. And which to test again first."""
+    with quick_imports():
+        from ablata.api.judging import judge
+        from ablata.api.trial_logs import JudgedLog, in_git
+        from ablata.reports.console import show
+        from ablata.reports.trial_log.words import log_report
+
+    judged = judge(file, score=score, lower=lower, noise=noise, log=True)
+    assert isinstance(judged, JudgedLog), "asked for a log"
+    again = in_git(judged.again_first(), file.resolve().parent)
+    if json:
+        print_json({**judged.to_json(), "test_again_first": again})
+    else:
+        show(log_report(judged.view, plain=not out.is_terminal), out)
+        for line in _again_lines(again):
+            out.print(line, markup=False)
+    if html is not None:
+        note(f"page: {judged.report(html)}")
+
+
+def _again_lines(again: list[dict[str, Any]]) -> list[str]:
+    """Return what is printed of the changes to test again, with what to type where git has their commits."""
+    if not again:
+        return []
+    lines = ["", "Test again first:"]
+    for place, one in enumerate(again, 1):
+        lines.append(f"{place}. row {one['row']}, {one['change']}: {one['why']}")
+        if one["ref"] and one["before"]:
+            lines.append(f"   commit {one['ref'][:10]} beside {one['before'][:10]}, the best before it")
+        elif one["commit"]:
+            lines.append(f"   commit {one['commit']} is not in this repository")
+    if any(one["ref"] and one["before"] for one in again):
+        first = next(one for one in again if one["ref"] and one["before"])
+        place, ref = first["before"][:10], first["ref"][:10]
+        lines += [
+            "",
+            "For the first of them:",
+            f"   git checkout {place} && ablata loop start again --worktree --command COMMAND --score SCORE --margin M",
+            f"   ablata loop try {shlex.quote(first['change'])} --ref {ref}",
+        ]
+    return lines

@@ -21,11 +21,10 @@ def git_commit(folder: Path, ref: str) -> str:
     Raises:
         SettingsError: the folder is in no git repository, or has no such ref.
     """
-    # `--verify --end-of-options`: a ref is never taken for an option.
-    found = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    found = known_commit(folder, ref)
     if found is None:
         raise SettingsError("A git ref must be a branch, a tag or a commit", found=f"git:{ref} in {folder}")
-    return found.decode().strip()
+    return found
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,13 @@ def remove_worktree(folder: Path, ref: str, trees: Path) -> None:
     tree = trees.absolute() / git_commit(folder, ref)[:16]
     if tree.exists():
         _git(folder, "worktree", "remove", "--force", str(tree))
+
+
+def known_commit(folder: Path, name: str) -> str | None:
+    """Return the full name of a commit; None where the folder's repository has none of that name."""
+    # `--verify --end-of-options`: a ref is never taken for an option.
+    found = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}") if name else None
+    return None if found is None else found.decode().strip()
 
 
 def git_tree(folder: Path, commit: str) -> str:

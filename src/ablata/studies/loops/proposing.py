@@ -136,6 +136,8 @@ class Trainers:
     def __init__(self, start: Function | None = None) -> None:
         self._start = start
         self._made: dict[str, Recipe | Outside] = {}
+        if start is not None:
+            self.keep(start)
 
     def keep(self, trainer: Recipe | Outside) -> None:
         """Remember one that was made in this process."""

@@ -1,23 +1,18 @@
-"""What the runs of a loop say: scores by proposal, evidence for the rule, guardrails, what was spent."""
+"""What the runs of a loop say to its rule: evidence, noise, guardrails, what a change saves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from ablata.records.ledger import Ledger
-from ablata.records.questions.judged import judged_values
-from ablata.records.rows import LoopRow, LoopRun, RunRole, RunRow
+from ablata.records.questions.loop_runs import Groups, LoopRuns
 from ablata.stats.guards import PooledDifference, pooled_difference
 from ablata.stats.loop import Evidence, LoopNoise, pooled_noise
 from ablata.studies.guards import GUARDS
 
-Groups = dict[tuple[int, RunRole], dict[int, float]]
-"""Values by seed, of each proposal and role."""
 _ALPHA = 0.05
 
 
@@ -43,47 +38,8 @@ class GuardState:
                 "low": self.worse.low, "high": self.worse.high}  # fmt: skip
 
 
-class LoopScores:
-    """The runs of a loop as they stand.
-
-    Args:
-        ledger: where it is.
-        name: of the loop.
-    """
-
-    def __init__(self, ledger: Ledger, name: str) -> None:
-        self._ledger = ledger
-        self.loop: LoopRow = ledger.loops.get(name)
-        self.runs: list[LoopRun] = ledger.loops.runs(name)
-
-    @property
-    def key(self) -> str:
-        """The key of what is judged."""
-        return str(self.loop.spec["metric"]["key"])
-
-    @cached_property
-    def groups(self) -> Groups:
-        """The judged scores of each proposal and role, by seed."""
-        return self.of_key(self.key)
-
-    def of_key(self, key: str) -> Groups:
-        """Return the values of any quantity that runs record."""
-        values = judged_values(self._ledger, key, [one.run for one in self.runs])
-        found: Groups = {}
-        for one in self.runs:
-            if one.run.id in values and one.run.state == "completed":
-                found.setdefault((one.number, one.role), {})[one.seed] = values[one.run.id]
-        return found
-
-    def of(self, number: int, role: RunRole) -> list[LoopRun]:
-        """Return the runs of a proposal in a role."""
-        return [one for one in self.runs if (one.number, one.role) == (number, role)]
-
-    def lost(self, number: int, role: RunRole) -> list[RunRow]:
-        """Return those that ended without the score that is judged."""
-        known = self.groups.get((number, role), {})
-        over = ("completed", "diverged", "failed")
-        return [one.run for one in self.of(number, role) if one.run.state in over and one.seed not in known]
+class LoopScores(LoopRuns):
+    """The runs of a loop as its rule takes them."""
 
     def evidence(self, number: int) -> Evidence:
         """Return what a proposal is judged by."""
@@ -96,20 +52,6 @@ class LoopScores:
     def noise(self) -> LoopNoise:
         """Return the spread of a run over the whole loop."""
         return pooled_noise([list(group.values()) for group in self.groups.values()])
-
-    def seconds(self) -> float:
-        """Return how long all runs took."""
-        runs = {one.run.id: one.run for one in self.runs}
-        return sum(float((run.cost or {}).get("seconds") or 0.0) for run in runs.values())
-
-    def seconds_a_run(self) -> float | None:
-        """Return how long a run takes; None before the first has ended."""
-        known = [float(one.run.cost["seconds"]) for one in self.runs if one.run.cost and "seconds" in one.run.cost]
-        return float(np.median(known)) if known else None
-
-    def seeds(self) -> set[int]:
-        """Return all seeds that were used."""
-        return {one.seed for one in self.runs}
 
     def guards(self, number: int) -> list[GuardState]:
         """Return how each guardrail stands for a proposal; those without values are left out."""

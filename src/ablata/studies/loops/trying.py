@@ -21,7 +21,6 @@ from ablata.studies.loops.running import RunTrainer
 from ablata.studies.loops.scores import GuardState, LoopScores
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
-from ablata.trainers.function import Function
 from ablata.trainers.git import lines_added, remove_worktree
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class LoopJudge:
     Args:
         ledger: where it is.
         name: of the loop.
-        function: the function that it was started with, where it lives in this process.
+        trainers: what its proposals run, as far as that was made in this process.
         say: called with a line about what goes on.
     """
 
@@ -74,12 +73,12 @@ class LoopJudge:
         self,
         ledger: Ledger,
         name: str,
-        function: Function | None = None,
+        trainers: Trainers | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.ledger, self.name, self.say = ledger, name, say
         self.rule = LoopRule.from_json(ledger.loops.get(name).spec["rule"])
-        self.trainers = Trainers(function)
+        self.trainers = trainers or Trainers()
         self._runs = RunTrainer(ledger, say)
         self._trained: list[RunRow] = []
 

@@ -1,0 +1,172 @@
+"""A loop of a function: what is kept, discarded, left undecided, answered from the ledger, and gained."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import ablata
+from ablata.base.errors import RecordError, RunError, SettingsError
+from ablata.records import Ledger
+from ablata.records.rows import LoopRun
+from ablata.reports.loops.words import results_tsv
+
+
+def train(seed: int, gain: float = 0.0, noise: float = 0.1, fail: bool = False) -> dict[str, float]:
+    if fail:
+        raise RuntimeError("the network blew up")
+    return {"acc": 90 + gain + random.Random(f"{seed} {gain}").gauss(0, noise)}
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Callable[..., ablata.Loop]:
+    """A function that opens the loop `tune` in a home of the test's own."""
+
+    def open_(function: Callable[..., object] | None = train, **given: object) -> ablata.Loop:
+        return ablata.Loop(function, "tune", home=tmp_path / "home", progress=False, **{"margin": 0.2, **given})  # type: ignore[arg-type]
+
+    return open_
+
+
+def _runs(tmp_path: Path) -> list[LoopRun]:
+    with Ledger(home=tmp_path / "home") as ledger:
+        return ledger.loops.runs("tune")
+
+
+def test_a_change_that_helps_is_kept_and_the_next_is_judged_against_fresh_runs_of_it(
+    loop: Callable[..., ablata.Loop], tmp_path: Path
+) -> None:
+    tune = loop()
+    kept = tune.try_({"gain": 2.0}, "more")
+    assert (kept.outcome, kept.number, tune.best.sets) == ("keep", 1, ("gain=2.0",))
+    tried_with = {one.seed for one in _runs(tmp_path) if one.number == 1}
+    worse = tune.try_({"gain": 1.0}, "less")
+    assert worse.outcome == "discard"
+    view = tune.view
+    best = view.proposals[1]
+    assert best.fresh is not None
+    assert best.fresh.runs >= 1
+    assert best.confirmed is not None
+    assert abs(best.confirmed.value - 2) < 0.3
+    fresh = {one.seed for one in _runs(tmp_path) if (one.number, one.role) == (1, "baseline")}
+    assert fresh, "it is measured anew"
+    assert not fresh & tried_with, "its lucky runs are not what it is measured by"
+
+
+def test_equal_proposals_are_answered_from_the_ledger(loop: Callable[..., ablata.Loop]) -> None:
+    loop().try_({"gain": 2.0}, "more")
+    loop().try_({"gain": -2.0}, "worse")
+    tune = loop()
+    count = tune.view.runs
+    again, other, same, start = (
+        tune.try_({"gain": gain}, text)
+        for gain, text in ((-2.0, "worse once more"), (2.0, "more"), (2.0, "the same by another name"), (0.0, "back"))
+    )
+    assert [one.outcome for one in (again, other, same, start)] == ["discard", "keep", "discard", "discard"]
+    assert "tried before" in again.reason
+    assert "identical to the baseline" in same.reason
+    assert "It equals the start" in start.reason
+    assert tune.view.runs == count
+    assert len(tune.rows) == 2, "none of them is a proposal of its own"
+
+
+def test_a_crash_is_an_outcome_and_has_a_second_chance(loop: Callable[..., ablata.Loop]) -> None:
+    tune = loop()
+    crash = tune.try_({"fail": True}, "broken")
+    assert (crash.outcome, "blew up" in crash.reason) == ("crash", True)
+    assert tune.retry(1).outcome == "crash"
+    with pytest.raises(SettingsError, match="stayed undecided, or crashed"):
+        tune.retry()
+
+
+def test_a_start_that_fails_or_has_no_such_score_starts_nothing(loop: Callable[..., ablata.Loop]) -> None:
+    with pytest.raises(RunError, match="starts from must run to its end"):
+        loop(lambda seed: 1 / 0, score="acc")
+    with pytest.raises(RunError, match="must be one that its runs record"):
+        loop(train, score="auc", lower=False)
+    with pytest.raises(RecordError, match="must be in the ledger"):
+        loop(None)
+    loop()
+    with pytest.raises(RecordError, match="differs in rule"):
+        loop(margin=0.3)
+
+
+def test_a_budget_ends_a_proposal_undecided_and_a_larger_one_goes_on(loop: Callable[..., ablata.Loop]) -> None:
+    tune = loop(budget=1e-9)
+    ended = tune.try_({"gain": 2.0}, "more")
+    assert (ended.outcome, "budget is used up" in ended.reason, ended.trained) == ("undecided", True, 0)
+    assert loop(budget="1h").retry(1).outcome == "keep"
+
+
+def test_what_may_not_become_worse_discards_a_change_that_helps(loop: Callable[..., ablata.Loop]) -> None:
+    def costly(seed: int, gain: float = 0.0) -> dict[str, float]:
+        return train(seed, gain) | {"size": 10 + 5 * gain + 0.01 * seed}
+
+    tune = loop(costly, score="acc", guards=("size:+10%",))
+    large = tune.try_({"gain": 2.0}, "twice as large")
+    assert (large.outcome, "But size is worse by" in large.reason) == ("discard", True)
+    assert tune.try_({"gain": 0.15}, "a little larger").outcome != "crash"
+
+
+def test_a_change_that_makes_no_difference_is_kept_where_it_saves_parameters(loop: Callable[..., ablata.Loop]) -> None:
+    def sized(seed: int, parameters: int = 1000) -> dict[str, float]:
+        return {"acc": train(seed)["acc"] + random.Random(parameters + seed).gauss(0, 0.01), "parameters": parameters}
+
+    tune = loop(sized, score="acc", margin=0.5, prefer_smaller="parameters")
+    smaller = tune.try_({"parameters": 500}, "half of them")
+    assert (smaller.outcome, "500 parameters less" in smaller.reason) == ("keep", True)
+    assert tune.try_({"parameters": 900}, "more again").outcome != "keep"
+    with pytest.raises(SettingsError, match="only with a margin"):
+        loop(sized, score="acc", margin=None, prefer_smaller="time")
+
+
+def test_proposals_wait_in_the_order_they_were_submitted(loop: Callable[..., ablata.Loop]) -> None:
+    tune = loop()
+    for gain in (2.0, -2.0):
+        assert tune.try_({"gain": gain}, f"gain {gain}", waits=True).outcome is None
+    assert [answer.outcome for answer in tune.work()] == ["keep", "discard"]
+    assert [row["number"] for row in tune.rows] == [1, 2]
+
+
+def test_a_proposal_is_judged_against_the_best_there_is_when_it_is_decided(
+    loop: Callable[..., ablata.Loop], tmp_path: Path
+) -> None:
+    tune = loop()
+    tune.try_({"gain": 1.0}, "some", waits=True)
+    tune.try_({"gain": 2.0}, "more")
+    (late,) = tune.work()
+    assert (late.outcome, tune.view.proposals[1].against) == ("discard", 2)
+
+
+def test_the_gain_is_confirmed_by_fresh_runs_and_the_loop_is_read_as_a_log(
+    loop: Callable[..., ablata.Loop], tmp_path: Path
+) -> None:
+    tune = loop()
+    with pytest.raises(SettingsError, match="must have kept a change"):
+        tune.confirm()
+    tune.try_({"gain": 2.0}, "more\tand more")
+    found = tune.confirm(4)
+    assert (found.start_runs, found.gain.runs) == (4, 4)
+    assert abs(found.gain.value - 2) < 0.3
+    count = tune.view.runs
+    assert tune.confirm(4) == found
+    assert tune.view.runs == count, "what confirmed the same two counts"
+    log = tmp_path / "results.tsv"
+    log.write_text(results_tsv(tune.view))
+    assert log.read_text().splitlines()[0] == "commit\tacc\tmemory_gb\tstatus\tdescription"
+    judged = ablata.judge(log, noise=0.1)
+    assert judged.verdicts == {"more and more": "beyond chance"}  # type: ignore[union-attr]
+    page = tune.report(tmp_path / "loop.html").read_text()
+    assert "What did 1 proposal gain?" in page
+    assert "1 proposal: 1 kept" in repr(tune)
+
+
+def test_runs_of_a_loop_are_not_removed(loop: Callable[..., ablata.Loop], tmp_path: Path) -> None:
+    loop().try_({"gain": 2.0}, "more")
+    with Ledger(home=tmp_path / "home") as ledger:
+        (run, *_) = ledger.runs.find()
+        with pytest.raises(RecordError, match="in loop tune"):
+            ablata.remove_runs(run.id, confirm=lambda plan: True, ledger=ledger)
