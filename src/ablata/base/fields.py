@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -154,6 +155,10 @@ def _bounds(metadata: Sequence[Any]) -> str:
     return f" {' and '.join(texts)}" if texts else ""
 
 
+_PLAIN = re.compile(r"(str|int|float|bool|dict|list|tuple)(\[.*\])?")
+"""What pydantic calls an alternative that is no settings class."""
+
+
 def locate(kind: type[BaseModel], location: Sequence[Any]) -> tuple[list[str], FieldInfo | None]:
     """Follow pydantic's error location through the settings classes.
 
@@ -174,6 +179,8 @@ def locate(kind: type[BaseModel], location: Sequence[Any]) -> tuple[list[str], F
             continue
         if current is None and field is not None and opening(field) is not None and ":" in str(step):
             current = part_class(field, str(step))
+            continue
+        if current is None and field is not None and _PLAIN.fullmatch(str(step)):
             continue
         keys.append(str(step))
         if current is not None and step in current.model_fields:

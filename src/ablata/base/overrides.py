@@ -35,6 +35,8 @@ from ablata.base.user_code import absolute, is_own, module_of, parse_reference, 
 
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "none": None}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_MOST_DIGITS = 4000
+"""Of a number; a longer one is no number that Python reads."""
 
 
 Overrides = Sequence[str] | Mapping[str, Any]
@@ -73,12 +75,12 @@ def parse_value(text: str) -> Any:
     """Read a value: a number, true, false, null, a list `[1, 2]` or `1,2`, or else the text itself."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    if _NUMBER.fullmatch(text):
+    if _NUMBER.fullmatch(text) and len(text) < _MOST_DIGITS:
         return float(text) if re.search(r"[.eE]", text) else int(text)
     if text[:1] in '["{':
         try:
             return json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             pass
     if text.startswith("[") and text.endswith("]"):
         return [parse_value(item.strip()) for item in text[1:-1].split(",") if item.strip()]

@@ -13,11 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from pydantic import Field, JsonValue, model_validator
 
 from ablata.base.errors import SettingsError, listing
+from ablata.base.files import read_text
 from ablata.base.settings import Settings, restore
+from ablata.base.yaml_files import YamlFileError, parse_yaml
 from ablata.notebooks.reader.model import Claim
 
 _FOLDER = Path(__file__).parent / "restated"
@@ -274,7 +275,7 @@ def read_notebook(path: Path) -> Notebook:
         SettingsError: it is no YAML, or an entry is missing, unknown or of the wrong type.
     """
     try:
-        tree: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        tree: Any = parse_yaml(read_text(path))
+    except (YamlFileError, UnicodeDecodeError) as error:
         raise SettingsError("A notebook must be a YAML file", found=f"{path}: {error}", do="correct the file") from None
     return restore(Notebook, tree, source=str(path))

@@ -15,12 +15,12 @@ from typing import Any
 
 from ablata.base.errors import DataError, choices
 from ablata.base.files import read_text
+from ablata.base.yaml_files import YamlFileError, read_plain_yaml
 from ablata.data.detection.fields import FieldError, short
 from ablata.data.detection.problems import Findings
 from ablata.data.formats.description import Described, DescribedImage, Reading, Shape
 from ablata.data.formats.places import images_under, relative, split_of_path, tail_below
 from ablata.data.io.decode import IMAGE_SUFFIXES
-from ablata.data.io.plain_yaml import PlainYamlError, read_plain_yaml
 from ablata.data.io.walk import files_under
 from ablata.data.labels.split_lists import split_name, splits_by_lists
 from ablata.data.loading.shared_images import MUST
@@ -118,7 +118,7 @@ def _from_yaml(file: Path) -> _Config | None:
     """
     try:
         tree = read_plain_yaml(file)
-    except (OSError, UnicodeDecodeError, PlainYamlError) as error:
+    except (OSError, UnicodeDecodeError, YamlFileError) as error:
         if file.stem not in ("data", "dataset"):
             return None
         raise DataError("data.yaml must be YAML", found=f"{file}: {error}", do="correct the file") from None

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ablata.base.errors import DataError, listing, nearest
-from ablata.data.io.plain_yaml import PlainYamlError, read_plain_yaml
+from ablata.base.yaml_files import YamlFileError, read_plain_yaml
 from ablata.data.labels.table import (
     MOST_CLASSES,
     TRANSPARENT,
@@ -222,7 +222,7 @@ def read_label_map(file: Path) -> LabelMap:
         tree = read_plain_yaml(file)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError("A label map must be a text file", found=f"{file}: {error}", do="save it as UTF-8") from None
-    except PlainYamlError as error:
+    except YamlFileError as error:
         found = f"{file}: {error}"
         do = 'put colours and names with special signs in quotation marks: "#8429F6"'
         raise DataError("A label map must be YAML", found=found, do=do) from None

@@ -7,12 +7,13 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field
 
 from ablata.base.errors import SettingsError
+from ablata.base.files import read_text
 from ablata.base.quantities import parse_duration
 from ablata.base.settings import ON_DISK, Settings, restore
+from ablata.base.yaml_files import YamlFileError, parse_yaml
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
 from ablata.studies.asking.naming import named_by_content
@@ -135,11 +136,11 @@ def _several(given: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def _tree(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        tree = tomllib.loads(text) if path.suffix.lower() == ".toml" else yaml.safe_load(text)
+        text = read_text(path)
+        tree = tomllib.loads(text) if path.suffix.lower() == ".toml" else parse_yaml(text)
     except OSError as error:
         raise SettingsError("A study's file must be one that can be read", found=f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (YamlFileError, ValueError, RecursionError) as error:
         kind = "TOML" if path.suffix.lower() == ".toml" else "YAML"
         told = " ".join(str(error).split())
         raise SettingsError(f"A study's file must be {kind}", found=f"{path}: {told}") from None

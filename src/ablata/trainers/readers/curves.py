@@ -87,7 +87,7 @@ def _points(path: Path) -> Iterable[Mapping[str, object]]:
 def _trainer_state(path: Path) -> list[Mapping[str, Any]]:
     try:
         history = json.loads(read_text(path))["log_history"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         history = None
     if not isinstance(history, list) or not all(isinstance(point, dict) for point in history):
         raise DataError("trainer_state.json must hold a list `log_history`", found=f"{path}: none that can be read")

@@ -15,9 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ablata.base.errors import DataError
+from ablata.base.yaml_files import YamlFileError, parse_yaml
 from ablata.trainers.readers.curves import Take, chosen
 from ablata.trainers.readers.tables import number, read_text
 from ablata.trainers.readers.tracker import TrackedRun, plain_value
@@ -119,8 +118,8 @@ def _seconds(milliseconds: object) -> float | None:
 
 def _meta(path: Path) -> dict[str, Any]:
     try:
-        meta = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+        meta = parse_yaml(read_text(path))
+    except (YamlFileError, UnicodeDecodeError) as error:
         found = f"{path}: {' '.join(str(error).split())[:120]}"
         raise DataError("MLflow's meta.yaml must be YAML", found=found) from None
     return meta if isinstance(meta, dict) else {}

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ablata.base.files import read_text
+from ablata.base.yaml_files import parse_yaml
 from ablata.trainers.readers.tables import flatten
 
 FILES = ("args.yaml", "hparams.yaml", "config.yaml", "args.json", "config.json", "params.json", "wandb-metadata.json")
@@ -23,9 +23,9 @@ def read_settings(folder: Path) -> dict[str, Any]:
         path = folder / name
         if path.is_file() and path.stat().st_size <= _MOST_BYTES:
             try:
-                text = path.read_text(encoding="utf-8")
-                tree = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-            except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, RecursionError):
+                text = read_text(path)
+                tree = json.loads(text) if path.suffix == ".json" else parse_yaml(text)
+            except (OSError, ValueError, RecursionError):
                 continue
             if isinstance(tree, dict):
                 return flatten(_plain(tree))

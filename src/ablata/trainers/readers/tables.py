@@ -61,7 +61,7 @@ def read_json_rows(text: str, path: Path) -> Sequence[Mapping[str, Any]]:
     """
     try:
         document = json.loads(text)
-    except json.JSONDecodeError:
+    except ValueError:
         return _json_lines(text, path)
     except RecursionError:
         raise DataError("A JSON file of results must not be nested deeply", found=str(path)) from None
@@ -81,10 +81,10 @@ def _json_lines(text: str, path: Path) -> list[Mapping[str, Any]]:
     for place, (number, line) in enumerate(lines):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             if rows and place == len(lines) - 1:
                 break
-            found = f"{path}, line {number}: {error.msg}"
+            found = f"{path}, line {number}: {error.msg if isinstance(error, json.JSONDecodeError) else error}"
             raise DataError("A JSON file must be one document, or one object a line", found=found) from None
         if not isinstance(row, dict):
             raise DataError("Each line of a JSON file must be an object", found=f"{path}, line {number}: {line[:40]}")
@@ -105,12 +105,11 @@ def number(text: object) -> float | None:
     """Return a cell as a number, a percent sign left out; None where it is none."""
     if isinstance(text, bool):
         return None
-    if isinstance(text, int | float):
-        return float(text)
-    word = str(text).strip().removesuffix("%").strip().replace("−", "-")
     try:
-        return float(word)
-    except ValueError:
+        if isinstance(text, int | float):
+            return float(text)
+        return float(str(text).strip().removesuffix("%").strip().replace("−", "-"))
+    except (ValueError, OverflowError):
         return None
 
 

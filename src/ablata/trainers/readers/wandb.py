@@ -143,7 +143,7 @@ def _value(parts: Mapping[int, Field]) -> Any:
         if isinstance(text := parts.get(number), bytes):
             try:
                 return json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
     whole, real = parts.get(5), parts.get(6)
     if isinstance(whole, int):
