@@ -74,7 +74,7 @@ def _read(kind: type[yaml.SafeLoader], text: str) -> Any:
         if node is None:
             return None
         _check(node, {}, set())
-        return loader.construct_document(node)  # type: ignore[no-untyped-call]
+        return loader.construct_document(node)
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError, AttributeError) as error:
         raise YamlFileError(" ".join(str(error).split())) from None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.data.formats.samples import SAMPLES, sample
 from tests.spoiling import ODD, spoilt, spoilt_bytes
 
@@ -25,7 +26,8 @@ from ablata.data.formats.shapes import Shapes
 _TEXTS = (".json", ".xml", ".txt", ".yaml", ".csv")
 _LINES = ("", "0", "-1 0 0 1 1", "0 nan 0 1 1", "0 0.5 0.5 1e400 1", "1 0.1 0.1 0.9", "cat", "names: [a, a]", "nc: 9",
           "path: /", "train: ../..", "names: {0: x}", "x" * 300, "\x00", "\x1b[31m", "&a [*a]", "- *a", "{", "train:",
-          "1 0 0 1 1 0 0 1 1 0 0", "0 5 5 1 1", "é\ud7ff", "val: 3", "0.0 .5 .5 .5 .5", "a,b,c", '"', "0.jpg,", ",cat")  # fmt: skip
+          "1 0 0 1 1 0 0 1 1 0 0", "0 5 5 1 1", "é\ud7ff", "val: 3", "0.0 .5 .5 .5 .5", "a,b,c", '"', "0.jpg,",
+          ",cat")  # fmt: skip
 _VALUES = ('""', '"-1"', '"nan"', '"1e400"', '"1,2"', '"0"', '"a b"', '"9999999999999"', '"&#1;"', '"../x"', '"1;2"')
 
 
@@ -135,8 +137,6 @@ def _table(root: Path, random: np.random.Generator) -> None:
     root.mkdir(parents=True)
     pixels = np.random.default_rng(0)
     names = [f"{number}.jpg" for number in range(8)]
-    from PIL import Image
-
     for name in names:
         Image.fromarray(pixels.integers(0, 255, (12, 12, 3), dtype=np.uint8)).save(root / name)
     lines = ["filename,label"] + [f"{name},{'ab'[place % 2]}" for place, name in enumerate(names)]

@@ -88,6 +88,16 @@ def test_the_layouts_of_its_tools_are_the_same_set(tmp_path: Path) -> None:
         assert len(data.entries("val")) == 2, name
 
 
+def test_images_that_no_split_lists_are_told_and_labels_may_end_in_capitals(tmp_path: Path) -> None:
+    root = write_yolo(tmp_path / "set", "train: train.txt\nval: images/val\nnames: [cat, no]\n")
+    (root / "train.txt").write_text("images/train/0.jpg\n")
+    for file in (root / "labels").rglob("*.txt"):
+        file.rename(file.with_suffix(".TXT"))
+    data = _read(root).build(tmp_path / "c")
+    assert [len(entry.objects) for entry in data.entries("train")] == [2]
+    assert "2 images are in no split, and left out: images/train/1.jpg, images/train/2.jpg" in data.notices
+
+
 def test_without_a_split_one_is_drawn_and_groups_stay_together(tmp_path: Path) -> None:
     for number in range(12):
         draw(tmp_path / f"set/images/film{number // 4}_{number}.png", number)

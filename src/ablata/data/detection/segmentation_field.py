@@ -5,6 +5,7 @@ What is handed to the library's C code is checked here: it trusts lengths and co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ _NAME = "segmentation"
 _POINTS = 3
 """Fewest points of a polygon."""
 _FAR = 16
-"""A polygon leaves its image by so many times its longer side at most."""
+"""A polygon leaves its image by so many times its longer side at most: what fills it would take memory without end."""
 _MOST_LETTERS = 12
 """Of one packed number; 64 bits need no more."""
 
@@ -43,6 +44,14 @@ def read_segmentation(fields: Fields, size: tuple[int, int]) -> Rle | None:
     raise FieldError(f"{_NAME} must be polygons or run lengths", fields.shown(_NAME, value))
 
 
+MUST_BE_NEAR = "Every polygon must lie on its image"
+
+
+def is_far(polygon: Sequence[float], size: tuple[int, int]) -> bool:
+    """Tell whether a polygon, x, y, x, y, ..., has a point far beyond its image's height and width."""
+    return max(map(abs, polygon), default=0) > _FAR * max(size)
+
+
 def polygons_of(fields: Fields) -> tuple[tuple[float, ...], ...]:
     """Return the polygons of an object whose mask can be read, x, y, x, y, ...; nothing of run lengths."""
     value = fields.values.get(_NAME)
@@ -52,10 +61,8 @@ def polygons_of(fields: Fields) -> tuple[tuple[float, ...], ...]:
 
 def _from_polygons(value: list[Any], size: tuple[int, int], fields: Fields) -> Rle:
     polygons = _polygons(value, fields)
-    for numbers in polygons:
-        if max(map(abs, numbers)) > _FAR * max(size):
-            shown = fields.shown(_NAME, value)
-            raise FieldError("Every polygon must lie on its image", f"{shown} in {size[1]}x{size[0]}")
+    if any(is_far(numbers, size) for numbers in polygons):
+        raise FieldError(MUST_BE_NEAR, f"{fields.shown(_NAME, value)} in {size[1]}x{size[0]}")
     return from_polygons(polygons, size) if polygons else from_runs(size, [size[0] * size[1]])
 
 

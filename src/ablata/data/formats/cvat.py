@@ -181,8 +181,8 @@ def _bitmap(fields: Fields) -> Bitmap:
         runs = np.array([int(one) for one in text.split(",")], dtype=np.int64)
     except (ValueError, OverflowError):
         raise FieldError("rle must be whole numbers separated by commas", fields.shown("rle", short(text))) from None
-    if (runs < 0).any() or runs.sum() != width * height or width * height > _MOST_PIXELS:
+    if (runs < 0).any() or width * height > _MOST_PIXELS or sum(runs.tolist()) != width * height:
         raise FieldError("The run lengths in rle must be positive, and their sum width times height",
-                         f"{fields.where}: sum {runs.sum()} for {width} x {height}")  # fmt: skip
+                         f"{fields.where}: sum {sum(runs.tolist())} for {width} x {height}")  # fmt: skip
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     return Bitmap(left, top, pixels)

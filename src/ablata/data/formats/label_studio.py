@@ -26,6 +26,7 @@ from ablata.data.labels.split_lists import splits_by_lists
 
 _KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels")
 _OTHERS = ("keypointlabels", "choices", "textarea", "rating", "taxonomy", "relation", "number")
+_MOST_PIXELS = 1 << 28
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the names of uploaded files."""
 
@@ -180,6 +181,9 @@ def _shapes(fields: Fields, size: tuple[int, int] | None) -> Iterator[Shape]:
         raise FieldError("Every object must have one label", fields.shown(kind, labels))
     if size is None:
         raise FieldError("original_width and original_height must be given", fields.where)
+    if fields.has("image_rotation") and fields.number("image_rotation"):
+        raise FieldError("Images must not be turned in Label Studio (turn the file itself, and annotate that)",
+                         fields.shown("image_rotation", fields.values["image_rotation"]))  # fmt: skip
     high, wide = size[0] / 100, size[1] / 100
     turn = fields.number("rotation") if fields.has("rotation") else 0.0
     where, label = fields.where, labels[0]
@@ -225,7 +229,7 @@ def _brushed(fields: Fields, size: tuple[int, int]) -> np.ndarray:
 
     total, word = take(32), take(5) + 1
     lengths = [take(4) + 1 for _ in range(4)]
-    if total != size[0] * size[1] * 4:
+    if total != size[0] * size[1] * 4 or total > 4 * _MOST_PIXELS:
         raise FieldError("rle must have four values a pixel", f"{fields.where}: {total} for {size[1]} x {size[0]}")
     values = np.zeros(total, dtype=np.uint8)
     at = 0

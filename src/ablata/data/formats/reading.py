@@ -10,9 +10,11 @@ import numpy as np
 
 from ablata.base.errors import choices, nearest
 from ablata.data.detection.dataset import AnnotatedImage
+from ablata.data.detection.fields import short
 from ablata.data.detection.files import check_files
 from ablata.data.detection.problems import Findings
 from ablata.data.detection.rle import decode, encode, from_polygons
+from ablata.data.detection.segmentation_field import MUST_BE_NEAR, is_far
 from ablata.data.detection.written_checks import checked_images
 from ablata.data.detection.written_objects import WrittenImage, WrittenObject
 from ablata.data.formats.description import Bitmap, Described, DescribedImage, Polygon, Reading
@@ -103,6 +105,9 @@ def _objects(
             if not standing and shape.box is None:
                 continue
         holes = [_scaled(one, scale) for one in shape.holes if len(one) >= 2 * _POINTS]
+        if far := next((one for one in (*standing, *holes) if is_far(one, size)), None):
+            findings.refuse(MUST_BE_NEAR, f"{shape.where}: {short(list(far))} in {size[1]}x{size[0]}")
+            continue
         mask = None
         if shape.bitmap is not None:
             mask = _placed(shape.bitmap, size, shape.where, findings)

@@ -90,8 +90,8 @@ def divided(rule: SplitRule, names: Sequence[str], splits: Sequence[str], holds:
         return Divided([split or "train" for split in made])
     pool = [row for row in pool if splits[row] == "train"] if "train" in splits else pool
     groups = rule.groups([names[row] for row in pool])
-    units = list(dict.fromkeys(groups))
-    of = np.array([units.index(one) for one in groups]) if rule.group is not None else np.arange(len(pool))
+    units = {name: place for place, name in enumerate(dict.fromkeys(groups))}
+    of = np.array([units[one] for one in groups], dtype=np.int64)
     held = np.zeros((len(units), holds.shape[1]), dtype=bool)
     np.logical_or.at(held, of, holds[pool])
     if len(units) < 2:

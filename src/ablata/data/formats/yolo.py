@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ablata.base.errors import DataError, choices
+from ablata.base.errors import DataError, choices, listing
 from ablata.base.files import read_text
 from ablata.base.yaml_files import YamlFileError, read_plain_yaml
 from ablata.data.detection.fields import FieldError, short
@@ -35,7 +35,7 @@ _NO_LABELS = {"classes.txt", "names.txt", "notes.txt", "readme.txt", "readme.rob
 """Text files that hold no labels."""
 _FAR = 1.0
 """So far beyond the image's border, in its sides, a number may lie and still be a fraction."""
-_POINTS = 3
+_FEW = 3
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def describe(folder: Path, reading: Reading) -> Described:
         label = labels[image]
         shapes = [] if label is None else list(lines.read(label, reading.of(split)))
         described.append(DescribedImage(image, relative(image, folder), shapes, split, id=_id(image, folder)))
-    _refuse_lone(folder, set(found), reading.findings)
+    _tell_lone(folder, set(labels), set(found), reading.findings)
     lists = [] if config.file is None else [config.file]
     return Described(described, names, [*lists, *found], CENTER, fractions=True)
 
@@ -289,8 +289,12 @@ def _listed(folder: Path, file: Path, findings: Findings) -> Iterator[Path]:
 
 def _label_file(folder: Path, image: Path) -> Path | None:
     """Return an image's label file; None: it has none."""
-    name = f"{image.stem}.txt"
-    candidates = [image.with_suffix(".txt")]
+    return next((file for suffix in (".txt", ".TXT") if (file := _label_called(folder, image, suffix))), None)
+
+
+def _label_called(folder: Path, image: Path, suffix: str) -> Path | None:
+    name = f"{image.stem}{suffix}"
+    candidates = [image.with_suffix(suffix)]
     parts = image.relative_to(folder).parts if image.is_relative_to(folder) else ()
     for at in reversed(range(len(parts) - 1)):
         if parts[at].lower() in ("images", "imgs", "image"):
@@ -321,8 +325,13 @@ def _is_number(word: str) -> bool:
         return False
 
 
-def _refuse_lone(folder: Path, used: set[Path], findings: Findings) -> None:
-    """Refuse label files that hold objects and have no image."""
+def _tell_lone(folder: Path, listed: set[Path], used: set[Path], findings: Findings) -> None:
+    """Tell images that are in no split, and refuse label files that hold objects and have no image."""
+    left = [image for image in images_under(folder) if image not in listed]
+    if left:
+        some = listing(relative(image, folder) for image in left[:_FEW])
+        findings.remark(f"{len(left)} images are in no split, and left out: {some}")
+    used = used | {label for image in left if (label := _label_file(folder, image))}
     for file in _label_files(folder):
         if file not in used:
             findings.refuse("Every label file must have its image", relative(file, folder))
