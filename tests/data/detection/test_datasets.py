@@ -21,7 +21,7 @@ from ablata.data.detection.voc import Voc
 from ablata.data.transforms.detection import DetectionAugment, horizontal_flip, resize
 from ablata.structures.detection import Objects, no_objects
 
-from .sets import coco_at, voc_object, voc_text, write_coco, write_voc
+from .sets import coco_at, draw, voc_object, voc_text, write_coco, write_voc
 from .sets import coco_tree as plain_tree
 
 Tree = dict[str, Any]
@@ -335,3 +335,14 @@ def test_classes_in_another_order_are_matched_by_name(tmp_path: Path) -> None:
     assert [[data.classes[label] for label in entry.objects.labels] for entry in data.entries("val")] == before
     data.match_classes(("b", "c"))
     assert data.classes == ("b", "a")
+
+
+def test_images_that_no_annotation_names_are_told_and_masks_of_others_are_not(tmp_path: Path) -> None:
+    coco, voc = write_coco(tmp_path / "coco"), write_voc(tmp_path / "voc")
+    for place in ("coco/train/extra.png", "coco/third/new.png", "coco/masks/1.png", "voc/JPEGImages/tested.png",
+                  "voc/JPEGImages/left.png", "voc/SegmentationClass/one.png"):  # fmt: skip
+        draw(tmp_path / place, 7)
+    (tmp_path / "voc/ImageSets/Main/test.txt").write_text("tested\n")
+    told = "images that no annotation and no list names are left out: "
+    assert f"{told}third/new.png, train/extra.png" in coco.build(tmp_path / "c").notices
+    assert f"{told}JPEGImages/left.png" in voc.build(tmp_path / "c").notices

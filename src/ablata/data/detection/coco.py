@@ -173,6 +173,7 @@ def _read(settings: Coco, cache: Path, keep_written: bool = False) -> AnnotatedF
         groups=groups,
         maskless=[*train.maskless, *val.maskless],
         test=None if settings.test_json is None else partial(_test, settings, root, names, keep_written),
+        known=_tested(settings, root),
     )
 
 
@@ -180,6 +181,17 @@ def _without_root(trees: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return files without Roboflow's category above all others, where none of them has an object of it."""
     dropped = [drop_root_category(tree) for tree in trees]
     return dropped if all(one is not tree for one, tree in zip(dropped, trees, strict=True)) else trees
+
+
+def _tested(settings: Coco, root: Path) -> list[Path]:
+    """Return the files that the test split names; nothing where it cannot be read."""
+    if settings.test_json is None:
+        return []
+    try:
+        listed = read_images(read_tree(root / Path(settings.test_json).expanduser()), "", Findings("repair"))
+    except DataError:
+        return []
+    return [Path(image.file_name) for image in listed]
 
 
 def _test(settings: Coco, root: Path, names: Sequence[str], keep_written: bool) -> tuple[FileImages, Findings]:

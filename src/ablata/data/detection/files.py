@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, Imag
 from ablata.data.detection.problems import Findings, OnInvalid
 from ablata.data.io.decode import (
     DARK,
+    IMAGE_SUFFIXES,
     MUST_BE_BRIGHT,
     ImageRules,
     bits_advice,
@@ -34,7 +35,7 @@ from ablata.data.io.decode import (
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.headers import orientation_of, page_count, stored_bits
 from ablata.data.io.read_settings import ImageReadSettings
-from ablata.data.io.walk import exists
+from ablata.data.io.walk import exists, files_under
 from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.dataset import DataSettings, NominalShape
 from ablata.data.loading.shared_images import MUST, TOLD, shared_files
@@ -43,6 +44,7 @@ from ablata.data.transforms.detection import DetectionAugment
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _THREADS = 8
+_SHOWN = 3
 
 
 class DetectionSettings(DataSettings):
@@ -161,6 +163,7 @@ class AnnotatedFiles:
         groups: of each training image, such as its patient; None: none.
         maskless: the objects without a mask.
         test: reads the images of the test split; None: there is none.
+        known: further image files that the annotations or lists name, such as those to be tested on.
     """
 
     root: Path
@@ -172,6 +175,7 @@ class AnnotatedFiles:
     groups: Sequence[str] | None = None
     maskless: Sequence[str] = ()
     test: Callable[[], tuple[FileImages, Findings]] | None = None
+    known: Sequence[Path] = ()
 
     @property
     def files(self) -> list[Path]:
@@ -189,6 +193,22 @@ class AnnotatedFiles:
             else:
                 self.findings.repairable(MUST, TOLD, one)
 
+    def beside(self) -> Iterator[str]:
+        """Yield a sentence on image files below the root that no annotation and no list names, if there are any.
+
+        Images of the same name as one of the set in a folder that holds none of it, such as its masks, belong to it.
+        """
+        known = [file.with_suffix(suffix) for file in self.known for suffix in {file.suffix, *IMAGE_SUFFIXES}]
+        used = {file for source in self.sources.values() for file in source.files}.union(known)
+        stems, folders = {file.stem for file in used}, {file.parent for file in used}
+        used.update(self.annotations)
+        images = (file for file in files_under(self.root) if file.suffix.lower() in IMAGE_SUFFIXES)
+        left = [file for file in images if file not in used and (file.stem not in stems or file.parent in folders)]
+        if left:
+            some = listing(file.relative_to(self.root).as_posix() for file in left[:_SHOWN])
+            more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+            yield f"images that no annotation and no list names are left out: {some}{more}"
+
     def dataset(self, settings: DetectionFileSettings, cache: Path) -> DetectionDataset:
         """Return the set, ready to be read.
 
@@ -197,7 +217,7 @@ class AnnotatedFiles:
         """
         if not self.findings.refused:
             self.note_shared(cache)
-        notices = self.findings.notices()
+        notices = (*self.findings.notices(), *self.beside())
         train, val = (self.sources[name].entries for name in SOURCES)
         return DetectionDataset(
             classes=self.classes,

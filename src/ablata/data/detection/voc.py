@@ -146,13 +146,16 @@ def _read(settings: Voc, cache: Path) -> AnnotatedFiles:
         first += sum(len(entry.objects) for entry in source.entries)
         sources.append(source)
         notes += [root / "Annotations" / f"{name}.xml" for name in listed]
+    tested = root / _LISTS / f"{settings.test_list}.txt"
+    held = _listed(tested, Findings("repair")) if tested.is_file() else []
     return AnnotatedFiles(
         root=root,
         classes=settings.classes,
         sources=dict(zip(SOURCES, sources, strict=True)),
         annotations=notes,
         findings=findings,
-        test=partial(_test, settings, root) if (root / _LISTS / f"{settings.test_list}.txt").is_file() else None,
+        test=partial(_test, settings, root) if tested.is_file() else None,
+        known=[root / "JPEGImages" / f"{name}.jpg" for name in held],
     )
 
 

@@ -114,4 +114,5 @@ class BoxSet(SplitRule, DetectionFileSettings):
             groups=None if self.group is None else self.groups(trained),
             maskless=found.maskless,
             test=test if by_split["test"] else None,
+            known=[image.file for image in images],
         )

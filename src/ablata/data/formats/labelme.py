@@ -23,7 +23,7 @@ from ablata.data.detection.fields import FieldError, Fields, short
 from ablata.data.detection.problems import Findings
 from ablata.data.formats.description import Bitmap, Described, DescribedImage, Reading, Shape
 from ablata.data.formats.geometry import ellipse
-from ablata.data.formats.places import find_image, head_of, images_under, json_files, relative, split_of_path
+from ablata.data.formats.places import find_image, head_of, json_files, relative, split_of_path
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.labels.split_lists import splits_by_lists
 
@@ -51,11 +51,6 @@ def describe(folder: Path, reading: Reading) -> Described:
         found = _image(folder, file, split, reading.of(split))
         if found is not None:
             images.append(found)
-    known = {image.file for image in images}
-    bare = [image for image in images_under(folder) if image not in known]
-    if bare:
-        some = ", ".join(relative(image, folder) for image in bare[:_FEW])
-        reading.findings.remark(f"{len(bare)} images are left out, as they have no JSON file with annotations: {some}")
     return Described(images, annotations=files, form=CORNERS)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ablata.base.errors import DataError, choices, listing
+from ablata.base.errors import DataError, choices
 from ablata.base.files import read_text
 from ablata.base.yaml_files import YamlFileError, read_plain_yaml
 from ablata.data.detection.fields import FieldError, short
@@ -35,7 +35,6 @@ _NO_LABELS = {"classes.txt", "names.txt", "notes.txt", "readme.txt", "readme.rob
 """Text files that hold no labels."""
 _FAR = 1.0
 """So far beyond the image's border, in its sides, a number may lie and still be a fraction."""
-_FEW = 3
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def describe(folder: Path, reading: Reading) -> Described:
         label = labels[image]
         shapes = [] if label is None else list(lines.read(label, reading.of(split)))
         described.append(DescribedImage(image, relative(image, folder), shapes, split, id=_id(image, folder)))
-    _tell_lone(folder, set(labels), set(found), reading.findings)
+    _refuse_lone(folder, set(labels), set(found), reading.findings)
     lists = [] if config.file is None else [config.file]
     return Described(described, names, [*lists, *found], CENTER, fractions=True)
 
@@ -325,12 +324,9 @@ def _is_number(word: str) -> bool:
         return False
 
 
-def _tell_lone(folder: Path, listed: set[Path], used: set[Path], findings: Findings) -> None:
-    """Tell images that are in no split, and refuse label files that hold objects and have no image."""
-    left = [image for image in images_under(folder) if image not in listed]
-    if left:
-        some = listing(relative(image, folder) for image in left[:_FEW])
-        findings.remark(f"{len(left)} images are in no split, and left out: {some}")
+def _refuse_lone(folder: Path, listed: set[Path], used: set[Path], findings: Findings) -> None:
+    """Refuse label files that hold objects and have no image, in a split or in none."""
+    left = (image for image in images_under(folder) if image not in listed)
     used = used | {label for image in left if (label := _label_file(folder, image))}
     for file in _label_files(folder):
         if file not in used:
