@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from ablata.base.settings import expand, settings_hash
+from ablata.cli.studies import replication_views
+from ablata.notebooks.findings import RepeatedFindings, read_findings
 from ablata.notebooks.notebook import load_notebook
 from ablata.notebooks.studies import study_of
 from ablata.records import Ledger, NewRun
@@ -45,7 +48,11 @@ def test_wrong_names_are_refused_with_those_there_are(ablata: Ablata) -> None:
     for words, told in (
         (("show", "nothing"), "label_refinery"),
         (("show", "label_refinery", "--study", "warmups"), "warmup"),
-        (("run", "label_refinery", "--scale", "huge"), "smoke, small, full"),
+        (("run", "label_refinery", "--scale", "short", "--study", "warmup"), "factors"),
+        (("run", "label_refinery", "--scale", "short", "--set", "train.steps=1"), "--set train.steps=1"),
+        (("report", "--notebook", "bisenets"), "bisenet"),
+        (("collect", "--output", str(Path(__file__))), ".yaml"),
+        (("run", "label_refinery", "--scale", "huge"), "smoke, short, small, full"),
     ):
         answer = ablata("replicate", *words)
         assert answer.status == 2
@@ -80,7 +87,10 @@ def run_by_hand(home: Path, scores: dict[str, list[float]]) -> None:
         ledger.studies.add_look(made.name, assessment.rows, assessment.as_look())
 
 
-def test_our_runs_give_the_noise_and_the_verdicts_of_the_report(ablata: Ablata, home: Path, tmp_path: Path) -> None:
+def test_our_runs_give_the_noise_and_the_verdicts_of_the_report(
+    ablata: Ablata, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication_views, "shipped_findings", RepeatedFindings)
     run_by_hand(
         home,
         {
@@ -96,3 +106,18 @@ def test_our_runs_give_the_noise_and_the_verdicts_of_the_report(ablata: Ablata, 
     assert "; contradicted</small>" in page
     assert "rest on a difference that two equal trainings show by chance" in page
     assert "repeated 3 at a small scale" in answer.err.replace("\n", " ")
+
+    assert ablata("replicate", "collect", "--output", str(tmp_path / "found.yaml")).status == 0
+    (study,) = [one for one in read_findings(tmp_path / "found.yaml").studies if one.study == "label_refinery.warmup"]
+    assert (study.runs, study.scale, study.date) == (16, "small", time.strftime("%Y-%m-%d", time.gmtime()))
+    assert [(claim.trial, claim.verdict) for claim in study.claims] == [
+        ("warmup1", "worse"), ("warmup2", "equivalent"), ("warmup5", "equivalent")
+    ]  # fmt: skip
+    assert study.noise is not None
+    assert 0 < study.noise.sd < 0.5
+
+    page = ("replicate", "report", "--notebook", "label_refinery", "--output", str(tmp_path / "r.md"))
+    assert ablata(*page).status == 0
+    text = (tmp_path / "r.md").read_text()
+    assert "| worse (contradicted) |" in text
+    assert "| label_refinery.warmup |" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,13 +18,15 @@ from ablata.cli.help import CommandGroup
 if TYPE_CHECKING:
     from ablata.notebooks.notebook import Notebook, Question, Trial
     from ablata.notebooks.studies import Scale
+    from ablata.studies.study import Study
 
 app = CommandGroup(help="Repeat the experiments of five hand-written notebooks.")
 
 Named = Annotated[str, typer.Argument(metavar="NOTEBOOK", help="A notebook, see `ablata replicate list`.")]
 OneStudy = Annotated[str | None, typer.Option("--study", metavar="NAME", help="One of its studies; all by default.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_SCALES = ("smoke", "small", "full")
+_SCALES = ("smoke", "short", "small", "full")
+_MARKDOWN = ".md"
 
 
 def _chosen(name: str, study: str | None) -> tuple[Notebook, tuple[Question, ...]]:
@@ -96,6 +99,8 @@ def _counted(notebook: Notebook, question: Question) -> _Counted:
 
 
 def _list(notebook: Notebook, studies: list[_Counted]) -> None:
+    from ablata.notebooks.repeats import load_short_studies
+
     trials = sum(study.trials for study in studies)
     nominal = sum(len(study.nominal) for study in studies)
     runnable = trials - nominal - sum(len(study.refused) for study in studies)
@@ -107,6 +112,11 @@ def _list(notebook: Notebook, studies: list[_Counted]) -> None:
         out.print(f"    {study.study:<22} {study.trials:>3} trials{planned}  {study.title}", markup=False)
         for reason in study.refused:
             out.print(f"      cannot be run: {reason}", markup=False)
+    for short in load_short_studies(notebook.name):
+        kind = "together" if short.factors else "each alone"
+        conclusions = sum(len(change.answers) for change in short.changes.values())
+        told = f"{len(short.changes)} changes {kind}, on {conclusions} conclusions; --scale short"
+        out.print(f"    {short.name:<22} {told}", markup=False)
     if nominal:
         out.print("  nominal, the settings not being what the author changed:", markup=False)
     for question, trial in notebook.trials():
@@ -157,8 +167,9 @@ def run(
     scale: Annotated[
         str,
         typer.Option(
-            metavar="smoke|small|full",
-            help="smoke: a few steps on synthetic images; small: the data at hand; full: as recorded.",
+            metavar="|".join(_SCALES),
+            help="smoke: a few steps on synthetic images; short: small networks, many changes in one study; small: the "
+            "data at hand; full: as recorded.",
         ),
     ] = "smoke",
     sets: Annotated[
@@ -167,9 +178,12 @@ def run(
     ] = None,
     workers: WorkerCount = None,
 ) -> None:
-    """Repeat the trials of a notebook. Each is built and stepped (smoke), or they are judged (small, full)."""
+    """Repeat the trials of a notebook. Each is built and stepped (smoke), or they are judged (short, small, full)."""
     if scale not in _SCALES:
         raise SettingsError(f"--scale must be one of {listing(_SCALES)}", found=scale)
+    if scale == "short":
+        _judge_short(notebook, study, sets or [], workers)
+        return
 
     found, questions = _chosen(notebook, study)
     if scale == "smoke":
@@ -215,39 +229,98 @@ def _stepped(notebook: Notebook, question: Question, trial: Trial, sets: list[st
     return None
 
 
-def _judge(
-    notebook: Notebook, questions: tuple[Question, ...], scale: Scale, sets: list[str], workers: int | None
-) -> None:
+def _judge_short(name: str, study: str | None, sets: list[str], workers: int | None) -> None:
+    """Run the short studies of a notebook.
+
+    Raises:
+        SettingsError: there is no such notebook or study, or settings are to be changed.
+    """
+    from ablata.notebooks.notebook import load_notebook
+    from ablata.notebooks.repeats import load_short_studies, short_study
+
+    notebook = load_notebook(name)
+    studies = {short.name: short for short in load_short_studies(name)}
+    if study is not None and study not in studies:
+        raise SettingsError(f"A short study of {name} must be one of {choices(studies, study)}", found=study)
+    if sets:
+        raise SettingsError(
+            "Short studies are run as they are written: their verdicts are collected under their names",
+            found=f"--set {sets[0]}", do="--scale small",
+        )  # fmt: skip
+    chosen = studies.values() if study is None else [studies[study]]
+    _run_studies([short_study(notebook, short) for short in chosen], workers)
+
+
+def _run_studies(studies: Iterable[Study], workers: int | None) -> None:
+    """Run studies, those that are there already to their end, and print and write their reports."""
     from ablata.cli.studies.continuing import launch
     from ablata.cli.studies.reporting import print_report, write_report
-    from ablata.notebooks.studies import study_of
     from ablata.records.ledger import Ledger
     from ablata.studies.launch import create
 
     with Ledger() as ledger:
-        for question in questions:
-            study = study_of(notebook, question, scale, sets)
+        for study in studies:
             create(ledger, study)
             launch(ledger, study.name, workers)
             print_report(ledger, study.name, "terminal")
             write_report(ledger, study.name, "html", ledger.home / "reports" / f"{study.name}.html")
-            if nominal := [trial.name for trial in question.every if trial.nominal]:
-                note(f"nominal, the settings not being what the author changed: {', '.join(nominal)}")
+
+
+def _judge(
+    notebook: Notebook, questions: tuple[Question, ...], scale: Scale, sets: list[str], workers: int | None
+) -> None:
+    from ablata.notebooks.studies import study_of
+
+    for question in questions:
+        _run_studies([study_of(notebook, question, scale, sets)], workers)
+        if nominal := [trial.name for trial in question.every if trial.nominal]:
+            note(f"nominal, the settings not being what the author changed: {', '.join(nominal)}")
+
+
+@app.command("collect")
+def collect(
+    output: Annotated[Path, typer.Option(help="The YAML file to write.")] = Path("findings.yaml"),
+) -> None:
+    """Collect verdicts and noise from this lab's studies of the notebooks. Into a file like the one that ships.
+
+    Studies that ship with the package and are not in this lab are kept.
+    """
+    from ablata.base.files import refuse_other_kind, write_text
+    from ablata.cli.studies.replication_findings import collect as found_in
+    from ablata.notebooks.findings import shipped_findings, write_findings
+    from ablata.records.ledger import Ledger
+
+    refuse_other_kind(output, (".yaml", ".yml"))
+    with Ledger(create=False) as ledger:
+        mine = found_in(ledger)
+    write_text(output, write_findings(shipped_findings().merged(mine)))
+    verdicts = sum(len(study.claims) for study in mine.studies)
+    note(f"{len(mine.studies)} studies of this lab, {verdicts} verdicts on conclusions: {output}")
 
 
 @app.command("report")
 def report(
-    output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("replications.html"),
+    output: Annotated[Path, typer.Option(help="The file to write: .html, or .md for Markdown.")] = Path(
+        "replications.html"
+    ),
+    notebook: Annotated[
+        str | None, typer.Option("--notebook", metavar="NAME", help="One notebook; all by default.")
+    ] = None,
 ) -> None:
-    """Write an HTML page of what the notebooks concluded. Whether their runs could show it, and our verdicts."""
+    """Write a page of what the notebooks concluded. Whether their runs could show it, and our verdicts."""
     from ablata.base.files import PAGE, refuse_other_kind, write_text
     from ablata.cli.studies.replication_views import replication_views
     from ablata.records.ledger import Ledger
+    from ablata.reports.replications.markdown import replications_markdown
     from ablata.reports.replications.page import replications_page, summary
 
+    if notebook is not None:
+        _chosen(notebook, None)
+    refuse_other_kind(output, (*PAGE, _MARKDOWN))
     with Ledger(create=False) as ledger:
         views = replication_views(ledger)
-    refuse_other_kind(output, PAGE)
-    write_text(output, replications_page(views))
-    note("".join(piece.text for piece in summary(views)))
+    chosen = tuple(view for view in views if notebook in (None, view.name))
+    write = replications_markdown if output.suffix.lower() == _MARKDOWN else replications_page
+    write_text(output, write(chosen))
+    note("".join(piece.text for piece in summary(chosen)))
     note(f"report: {output}")

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ablata.cli.studies.replication_findings import collect
+from ablata.notebooks.findings import RepeatedStudy, found_for, shipped_findings
 from ablata.notebooks.notebook import NAMES, Notebook, Question, load_notebook
-from ablata.notebooks.studies import study_name
+from ablata.notebooks.repeats import load_short_studies, short_study_name
 from ablata.records.ledger import Ledger
-from ablata.reports.collect import study_view
-from ablata.reports.replications.claims import ClaimView, Finding, NoiseView, NotebookView
-from ablata.reports.view import StudyView
-from ablata.stats import Noise, visibility
+from ablata.reports.replications.claims import ClaimView, Finding, NoiseView, NotebookView, OwnStudy
+from ablata.stats import Noise, pool_noise, visibility
 from ablata.studies.planning.noise import KnownNoise, known_noise
 
 _MOST_NAMED = 3
 
 
 def replication_views(ledger: Ledger) -> tuple[NotebookView, ...]:
-    """Return every notebook with its conclusions, the noise they are held against, and our verdicts."""
-    return tuple(_notebook(ledger, load_notebook(name)) for name in NAMES)
+    """Return every notebook with its conclusions, the noise they are held against, and our verdicts.
+
+    Verdicts are those that ship with the package, and those of the lab's own studies in their place.
+    """
+    findings = shipped_findings().merged(collect(ledger))
+    return tuple(_notebook(ledger, load_notebook(name), findings.of_notebook(name)) for name in NAMES)
 
 
-def _notebook(ledger: Ledger, notebook: Notebook) -> NotebookView:
-    recorded = {row.name for row in ledger.studies.all()}
+def _notebook(ledger: Ledger, notebook: Notebook, repeated: Sequence[RepeatedStudy]) -> NotebookView:
     noises = {
-        recipe: _noise(ledger, notebook, recipe)
+        recipe: _noise(ledger, notebook, recipe, repeated)
         for recipe in {question.recipe or notebook.recipe for question in notebook.questions}
     }
     claims: list[ClaimView] = []
     for question in notebook.questions:
-        name = study_name(notebook, question, "small")
-        study = study_view(ledger, name, curves=False) if name in recorded else None
-        claims += _claims(question, study, noises[question.recipe or notebook.recipe])
+        claims += _claims(question, repeated, noises[question.recipe or notebook.recipe])
     trials = [trial for _, trial in notebook.trials()]
     loose = [
         conclusion for question in notebook.questions for conclusion in question.conclusions if not conclusion.claims
@@ -47,18 +50,50 @@ def _notebook(ledger: Ledger, notebook: Notebook) -> NotebookView:
         scale=notebook.small.note,
         claims=tuple(claims),
         loose=tuple((one.text, one.lines) for one in loose),
+        own=tuple(_own(study) for study in repeated),
     )
 
 
-def _noise(ledger: Ledger, notebook: Notebook, recipe: str) -> NoiseView | None:
-    """Return what a recipe's recorded scores are held against: noise of our runs on the same data, else published."""
-    known = known_noise(ledger, recipe) if notebook.small.same_data else None
+def _own(study: RepeatedStudy) -> OwnStudy:
+    return OwnStudy(
+        name=study.study,
+        setup=study.setup,
+        runs=study.runs,
+        noise=_measured(study),
+        unit=study.unit,
+        margin=study.margin,
+        claims=len(study.claims),
+        made=f"{study.date}, {study.hardware}",
+        command=study.command,
+    )
+
+
+def _measured(study: RepeatedStudy) -> Noise | None:
+    return None if study.noise is None else Noise(variance=study.noise.sd**2, df=study.noise.df)
+
+
+def _noise(ledger: Ledger, notebook: Notebook, recipe: str, repeated: Sequence[RepeatedStudy]) -> NoiseView | None:
+    """Return what a recipe's recorded scores are held against.
+
+    The noise of our runs of the notebook's networks on its data; else what was published of full trainings; else, as a
+    stand-in, that of our short trainings on other data.
+    """
+    short = {short_study_name(notebook, one) for one in load_short_studies(notebook.name)}
+    known = known_noise(ledger, recipe, without=short) if notebook.small.same_data else None
     if known is not None:
         return NoiseView(noise=known.noise, source=_source(known))
     published = notebook.noise
-    if published is None:
+    if published is not None:
+        return NoiseView(noise=Noise(variance=published.sd**2, df=published.df), source=published.source, ours=False)
+    pooled = pool_noise(noise for study in repeated if (noise := _measured(study)) is not None)
+    if pooled is None:
         return None
-    return NoiseView(noise=Noise(variance=published.sd**2, df=published.df), source=published.source, ours=False)
+    runs = sum(study.runs for study in repeated if study.noise is not None)
+    return NoiseView(
+        noise=Noise(variance=pooled.variance, df=pooled.df),
+        source=f"{runs} short runs of our own on other data, for want of anything nearer: a rough guide",
+        stand_in=True,
+    )
 
 
 def _source(known: KnownNoise) -> str:
@@ -70,7 +105,7 @@ def _source(known: KnownNoise) -> str:
     return f"{known.runs} runs{long} of our own (stud{plural} {named})"
 
 
-def _claims(question: Question, study: StudyView | None, noise: NoiseView | None) -> list[ClaimView]:
+def _claims(question: Question, repeated: Sequence[RepeatedStudy], noise: NoiseView | None) -> list[ClaimView]:
     found = []
     for conclusion in question.conclusions:
         for name, claim in conclusion.claims.items():
@@ -92,16 +127,28 @@ def _claims(question: Question, study: StudyView | None, noise: NoiseView | None
                     beside=question.control.change,
                     noise=noise if held else None,
                     visible=visibility(difference, noise.noise) if difference is not None and noise else None,
-                    finding=_finding(study, name) if study is not None and not nominal else None,
+                    finding=None if nominal else _finding(repeated, question.name, name),
                     nominal=nominal,
                 )
             )
     return found
 
 
-def _finding(study: StudyView, trial: str) -> Finding | None:
-    arm = next((arm for arm in study.arms if arm.name == trial), None)
-    effect = arm.effect if arm is not None else None
-    if arm is None or arm.verdict is None or effect is None or effect.low is None or effect.high is None:
+def _finding(repeated: Sequence[RepeatedStudy], question: str, trial: str) -> Finding | None:
+    found = found_for(repeated, question, trial)
+    if found is None:
         return None
-    return Finding(verdict=arm.verdict, effect=effect.value, low=effect.low, high=effect.high, seeds=arm.done)
+    study, claim = found
+    seeds = f"{claim.seeds} seed{'s' if claim.seeds != 1 else ''}"
+    return Finding(
+        verdict=claim.verdict,
+        effect=claim.effect,
+        low=claim.low,
+        high=claim.high,
+        seeds=claim.seeds,
+        basis=f"{study.runs} runs, averaged over other changes" if study.factorial else seeds,
+        study=study.study,
+        change=claim.change,
+        reverse=claim.reverse,
+        margin=study.margin,
+    )

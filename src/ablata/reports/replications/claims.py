@@ -15,7 +15,10 @@ shown: the difference is larger than two equal trainings show; hidden: it is not
 way; same: no difference was claimed; failed: the training failed, which needs no figures; unknown: the noise is not
 known; bare: no figures were recorded.
 """
-Agreement = Literal["confirmed", "contradicted", "undecided"]
+Agreement = Literal["confirmed", "contradicted", "no larger", "undecided"]
+"""Whether our verdict is the author's. no larger: the author saw a difference below our margin, and ours lies within it
+on both sides, which speaks neither for nor against it."""
+AGREEMENTS: tuple[Agreement, ...] = ("confirmed", "contradicted", "no larger", "undecided")
 
 _CONFIRMING: dict[Claim, tuple[str, ...]] = {
     "better": ("better",),
@@ -31,17 +34,27 @@ class Finding:
 
     Args:
         verdict: better, worse, equivalent, undecided or unstable.
-        effect: trial minus control, in the metric's unit.
+        effect: trial minus control, in the metric's unit; None where runs gave no score.
         low: end of its interval, over all looks and arms.
         high: the other end.
         seeds: whole seed rows that it rests on.
+        basis: what it rests on, in words; empty: the seeds.
+        study: that judged it.
+        change: of that study.
+        reverse: the change takes the trial's back, and effect and verdict are turned round.
+        margin: the largest difference that does not matter, in the metric's unit; None: none.
     """
 
     verdict: str
-    effect: float
-    low: float
-    high: float
+    effect: float | None
+    low: float | None
+    high: float | None
     seeds: int
+    basis: str = ""
+    study: str = ""
+    change: str = ""
+    reverse: bool = False
+    margin: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +65,40 @@ class NoiseView:
         noise: of one run.
         source: the runs that it comes from, half a sentence.
         ours: they are ours.
+        stand_in: they are of other data and shorter trainings than the notebook's.
     """
 
     noise: Noise
     source: str
     ours: bool = True
+    stand_in: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnStudy:
+    """A study of ours that bears on a notebook.
+
+    Args:
+        name: of the study.
+        setup: what was trained, half a sentence.
+        runs: how many ended.
+        noise: of one of them; None: not known.
+        unit: of the metric.
+        margin: the largest difference that does not matter; None: none.
+        claims: how many conclusions it has a verdict on.
+        made: the date, and the hardware.
+        command: what repeats it.
+    """
+
+    name: str
+    setup: str
+    runs: int
+    noise: Noise | None
+    unit: str
+    margin: float | None
+    claims: int
+    made: str
+    command: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +177,16 @@ class ClaimView:
             return None
         if self.finding.verdict == "undecided":
             return "undecided"
+        if self._too_small_to_tell:
+            return "no larger"
         return "confirmed" if self.finding.verdict in _CONFIRMING[self.claim] else "contradicted"
+
+    @property
+    def _too_small_to_tell(self) -> bool:
+        finding, difference = self.finding, self.difference
+        if finding is None or finding.verdict != "equivalent" or self.claim not in ("better", "worse"):
+            return False
+        return difference is not None and finding.margin is not None and abs(difference) < finding.margin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +204,7 @@ class NotebookView:
         claims: in the notebook's order.
         loose: conclusions about no single trial: text, lines.
         nominal: the trials whose settings are not what the author changed: name, lines.
+        own: our studies.
     """
 
     name: str
@@ -165,6 +217,7 @@ class NotebookView:
     claims: tuple[ClaimView, ...]
     loose: tuple[tuple[str, tuple[int, ...]], ...] = ()
     nominal: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    own: tuple[OwnStudy, ...] = ()
 
     @property
     def noises(self) -> tuple[NoiseView, ...]:
@@ -176,5 +229,5 @@ class NotebookView:
         return sum(claim.standing in standings for claim in self.claims)
 
     def agreed(self, agreement: Agreement) -> int:
-        """Count the conclusions that our runs confirm, contradict or leave undecided."""
+        """Count the conclusions whose trials our runs say this of."""
         return sum(claim.agreement == agreement for claim in self.claims)

@@ -16,7 +16,16 @@ from markupsafe import Markup
 
 from ablata.base.quantities import two_digits
 from ablata.reports.html import Header, page
-from ablata.reports.replications.claims import ClaimView, NoiseView, NotebookView, Standing
+from ablata.reports.replications.claims import (
+    AGREEMENTS,
+    Agreement,
+    ClaimView,
+    Finding,
+    NoiseView,
+    NotebookView,
+    OwnStudy,
+    Standing,
+)
 from ablata.reports.replications.drawing import strip, strip_reach, swarm
 from ablata.reports.sections import FigureSection, Section, TableCell, TableSection, TermsSection
 from ablata.reports.words import Piece
@@ -35,6 +44,7 @@ def replications_page(views: Sequence[NotebookView]) -> str:
     )
     sections: list[Section] = [*_drawn(views), _overview(views), _filter(views)]
     sections += [claims_section(view) for view in views]
+    sections += _own_studies(views)
     return page(header, [*sections, _terms()])
 
 
@@ -60,16 +70,28 @@ def summary(views: Sequence[NotebookView]) -> tuple[Piece, ...]:
 
 
 def _repeated(views: Sequence[NotebookView]) -> tuple[Piece, ...]:
-    confirmed, contradicted, undecided = (
-        sum(view.agreed(agreement) for view in views) for agreement in ("confirmed", "contradicted", "undecided")
-    )
-    run = confirmed + contradicted + undecided
+    run = sum(claim.agreement is not None for view in views for claim in view.claims)
     if not run:
         return (Piece("None has been repeated here yet."),)
     return (
         Piece(f"We have repeated {run} at a small scale with several seeds: "),
-        Piece(f"{confirmed} confirmed, {contradicted} contradicted, {undecided} undecided", strong=True),
-        Piece("."),
+        Piece(_agreement_words(views, always=("confirmed", "contradicted", "undecided")), strong=True),
+        Piece(". Small scale is not full scale."),
+    )
+
+
+_AGREEMENT_WORDS: dict[Agreement, str] = {
+    "confirmed": "confirmed",
+    "contradicted": "contradicted",
+    "no larger": "no larger than the margin, nor was the recorded one",
+    "undecided": "undecided",
+}
+
+
+def _agreement_words(views: Sequence[NotebookView], always: Sequence[Agreement] = ()) -> str:
+    counts = {agreement: sum(view.agreed(agreement) for view in views) for agreement in AGREEMENTS}
+    return ", ".join(
+        f"{count} {_AGREEMENT_WORDS[agreement]}" for agreement, count in counts.items() if count or agreement in always
     )
 
 
@@ -97,9 +119,7 @@ def _overview(views: Sequence[NotebookView]) -> TableSection:
     columns = ("Notebook", "Conclusions", "Beyond chance", "Hidden by noise", "Said the same", "Failed", "Open")
     rows = []
     for view in views:
-        agreed = [view.agreed(one) for one in ("confirmed", "contradicted", "undecided")]
-        words = ("confirmed", "contradicted", "undecided")
-        repeated = ", ".join(f"{count} {word}" for count, word in zip(agreed, words, strict=True) if count)
+        run = sum(claim.agreement is not None for claim in view.claims)
         contrary = view.count("contrary")
         counts = (
             (len(view.claims), f"{view.trials} trials"),
@@ -108,7 +128,7 @@ def _overview(views: Sequence[NotebookView]) -> TableSection:
             (view.count("same"), ""),
             (view.count("failed"), ""),
             (view.count("unknown", "bare"), _open_words(view)),
-            (sum(agreed), repeated),
+            (run, _agreement_words([view])),
         )
         cells = [TableCell(text=str(count), note=note, order=count, class_="number") for count, note in counts]
         rows.append((TableCell(text=view.name, note=view.title, link=f"#{view.name}", order=view.name), *cells))
@@ -127,6 +147,44 @@ def _open_words(view: NotebookView) -> str:
     bare, unknown = view.count("bare"), view.count("unknown")
     return ", ".join(
         filter(None, (f"{bare} without figures" if bare else "", f"{unknown} of unknown noise" if unknown else ""))
+    )
+
+
+def _own_studies(views: Sequence[NotebookView]) -> list[Section]:
+    own = [study for view in views for study in view.own]
+    if not own:
+        return []
+    rows = tuple(
+        (
+            TableCell(text=study.name, note=study.setup, order=study.name),
+            TableCell(text=str(study.runs), order=study.runs, class_="number"),
+            _noise_cell(study),
+            TableCell(
+                text="–" if study.margin is None else f"±{study.margin:g}", order=study.margin or 0.0, class_="number"
+            ),
+            TableCell(text=str(study.claims), order=study.claims, class_="number"),
+            TableCell(text=study.made, note=study.command, order=study.made),
+        )
+        for study in own
+    )
+    return [
+        TableSection(
+            title="What we ran",
+            ident="studies",
+            columns=("Study", "Runs", "Noise of one run", "Margin", "Conclusions", "Date and hardware"),
+            rows=rows,
+            caption="The noise is the standard deviation of runs that differ in their seed alone, with its 95% "
+            "interval, at the length and on the data of that study.",
+        )
+    ]
+
+
+def _noise_cell(study: OwnStudy) -> TableCell:
+    if study.noise is None:
+        return TableCell(text="–", note="too few runs", order=0.0, class_="number")
+    low, high = study.noise.interval()
+    return TableCell(
+        text=f"{study.noise.sd:.2f}", note=f"{low:.2f} to {high:.2f}", order=study.noise.sd, class_="number"
     )
 
 
@@ -158,8 +216,8 @@ def _terms() -> TermsSection:
             "is taken out. Where it is known from our runs, they are shorter than the notebook's, and shorter "
             "trainings are mostly noisier: thresholds may then be too wide for the long ones. It favours the notebook "
             "that we take its two runs to have shared a seed, which none of them says.",
-            "Our verdicts are of the small scale named above each table. They say what the change does there; a change "
-            "may do otherwise in a full training.",
+            "Our verdicts are of the studies listed last, which are small. They say what a change does there; it may "
+            "do otherwise in a full training: small scale is not full scale.",
         ),
         terms=(
             ("recorded", "the notebook's difference, and the two scores it comes from; the band is what two equal "
@@ -172,6 +230,8 @@ def _terms() -> TermsSection:
             ("undecided", "the seeds run so far do not tell"),
             ("confirmed", "our verdict is what the notebook says; a failed training counts as confirmed where ours is "
              "worse or unstable"),
+            ("no larger", "the notebook recorded a difference below our margin and ours lies within the margin, which "
+             "speaks neither for nor against it"),
         ),
     )  # fmt: skip
 
@@ -340,11 +400,17 @@ def _found(claim: ClaimView) -> TableCell:
         return TableCell(text="nominal", note="the settings are not what the author changed", class_="none")
     if found is None:
         return TableCell(text="not run", class_="none")
-    between = f"{_signed(found.effect)} [{_signed(found.low)}, {_signed(found.high)}], {found.seeds} seeds"
-    told = "" if claim.agreement == "undecided" else f"; {claim.agreement}"
+    told = "" if claim.agreement in ("undecided", "no larger") else f"; {claim.agreement}"
+    between = ", ".join(filter(None, (_interval(found), found.basis or f"{found.seeds} seeds")))
     return TableCell(
         text=found.verdict, note=f"{between}{told}", verdict=found.verdict, class_=f"verdict {found.verdict}"
     )
+
+
+def _interval(found: Finding) -> str:
+    if found.effect is None or found.low is None or found.high is None:
+        return ""
+    return f"{_signed(found.effect)} [{_signed(found.low)}, {_signed(found.high)}]"
 
 
 def _signed(value: float) -> str:

@@ -30,12 +30,13 @@ class KnownNoise:
     epochs: tuple[float, ...]
 
 
-def known_noise(ledger: Ledger, recipe: str) -> KnownNoise | None:
+def known_noise(ledger: Ledger, recipe: str, *, without: Set[str] = frozenset()) -> KnownNoise | None:
     """Pool the noise of all studies whose control is a recipe of this name, and which compare its own score.
 
     Args:
         ledger: where they are recorded.
         recipe: name of the recipe.
+        without: studies that are left out.
 
     Returns:
         The noise of one run, or None if no study has two arms at two common seeds.
@@ -46,7 +47,7 @@ def known_noise(ledger: Ledger, recipe: str) -> KnownNoise | None:
     for row in ledger.studies.all():
         control = _control(ledger.studies.arms(row.name))
         # A study of seconds says nothing of the noise of scores.
-        if control.recipe_name != recipe or row.spec.get("other_metric"):
+        if control.recipe_name != recipe or row.spec.get("other_metric") or row.name in without:
             continue
         found = noise_of_study(ledger, row.name)
         if found is None:
