@@ -97,6 +97,12 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "items": {"calibration", "contrasts", "distributions", "intervals", "jsonable", "rule", "table"},
         # a stream of proposals, one after another against the best so far
         "loop": {"contrasts", "distributions", "jsonable", "table"},
+        # what the rule takes for granted, measured
+        "assumptions": {"calibration", "contrasts", "distributions", "jsonable", "rule", "simulation", "table"},
+        # several changes on or off at once
+        "factors": {"calibration", "contrasts", "distributions", "jsonable", "rule", "table"},
+        # single runs, one of each setting
+        "logs": {"contrasts", "distributions", "jsonable", "noise", "table"},
     },
     "data": {
         # encoded images and videos to pixels

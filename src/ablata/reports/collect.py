@@ -66,7 +66,7 @@ from ablata.stats import (
     rules_of,
     to_settle,
 )
-from ablata.stats.factorial import factorial_key
+from ablata.stats.factors.factorial import factorial_key
 from ablata.stats.planning import MOST_SEEDS
 from ablata.stats.waves import EXTENDABLE, wave_level
 

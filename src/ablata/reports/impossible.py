@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ablata.base.errors import listing
-from ablata.stats.aa_test import equal_pairs
+from ablata.stats.assumptions.aa_test import equal_pairs
 
 _FEWEST = 3
 """Runs below which equal scores may be chance."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ablata.stats import AaResult
-    from ablata.stats.pairing import Pairing
+    from ablata.stats.assumptions.pairing import Pairing
 
 VERDICTS = ("better", "worse", "equivalent", "undecided", "unstable")
 """The words a verdict can be, in the order in which reports list them."""

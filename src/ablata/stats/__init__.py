@@ -32,16 +32,18 @@ together, `corrected_effect` what an effect that was shown because it was large 
 can show. `Design` and `judge_factorial` are for several changes at once, each judged averaged over the others.
 """
 
-from ablata.stats.aa_test import AaResult, judge_aa
+from ablata.stats.assumptions.aa_test import AaResult, judge_aa
+from ablata.stats.assumptions.pairing import Pairing, measured_pairing
 from ablata.stats.calibration import Calibration, calibrate, calibration_key
 from ablata.stats.contrasts import Contrasts, Residual, contrasts, pooled_residual
 from ablata.stats.corrected import Corrected, corrected_effect
-from ablata.stats.designs import Design
-from ablata.stats.factorial import FactorialResult, calibrate_factorial, judge_factorial
+from ablata.stats.factors.designs import Design
+from ablata.stats.factors.factorial import FactorialResult, calibrate_factorial, judge_factorial
 from ablata.stats.fixed import FixedArm, FixedResult, judge_groups, judge_pairs, smallest_visible
 from ablata.stats.intervals import MeanInterval, mean_interval
+from ablata.stats.logs.single_runs import Visibility, largest_noise, visibility
+from ablata.stats.logs.trial_log import KeptTrial, TrialLogResult, TrialScore, judge_trial_log, mean_of_best
 from ablata.stats.noise import Noise, noise_from_scores, pool_noise
-from ablata.stats.pairing import Pairing, measured_pairing
 from ablata.stats.planning import (
     ExpectedRuns,
     Plan,
@@ -58,9 +60,7 @@ from ablata.stats.results import ArmLook, Divergence, Look, Outcome, Replay
 from ablata.stats.rule import RULE_VERSION, History, Mode, Rule, Verdict
 from ablata.stats.sequential import look, replay
 from ablata.stats.simulation import Judged, draw_many, draw_scores, is_false, judge_many
-from ablata.stats.single_runs import Visibility, largest_noise, visibility
 from ablata.stats.table import Table
-from ablata.stats.trial_log import KeptTrial, TrialLogResult, TrialScore, judge_trial_log, mean_of_best
 from ablata.stats.versions import procedure_of, rule_of
 from ablata.stats.waves import rules_of, wave_level, wave_rules
 

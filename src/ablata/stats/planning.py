@@ -12,8 +12,8 @@ from ablata.base.quantities import two_digits
 from ablata.stats.batch import StudyBatch
 from ablata.stats.calibration import Calibration, calibrate
 from ablata.stats.contrasts import t_quantile
-from ablata.stats.designs import Design
 from ablata.stats.distributions import student
+from ablata.stats.factors.designs import Design
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.moderation import final_dof
 from ablata.stats.rule import Rule

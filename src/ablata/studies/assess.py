@@ -13,8 +13,8 @@ from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import comparable_in_time, judged_values
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.stats import Calibration, Outcome, Replay, Rule, Verdict, procedure_of, rule_of
-from ablata.stats.designs import Design
-from ablata.stats.factorial import FactorialResult, calibrate_factorial, factorial_key, judge_factorial
+from ablata.stats.factors.designs import Design
+from ablata.stats.factors.factorial import FactorialResult, calibrate_factorial, factorial_key, judge_factorial
 from ablata.stats.items.calibration import calibrate_items, items_calibration_key
 from ablata.stats.items.noise import ItemPrior
 from ablata.stats.margin import PERCENT, judged_rule

@@ -8,8 +8,8 @@ from ablata.base.overrides import override
 from ablata.records.ledger import Ledger
 from ablata.records.studies import NAME
 from ablata.stats import rule_of
-from ablata.stats.designs import names_of
-from ablata.stats.factorial import predicted_best
+from ablata.stats.factors.designs import names_of
+from ablata.stats.factors.factorial import predicted_best
 from ablata.stats.margin import PERCENT
 from ablata.studies.assess import assess
 from ablata.studies.extending import control_of, ended_study

@@ -9,7 +9,7 @@ from typing import Any, Self
 from ablata.base.errors import SettingsError, choices, listing
 from ablata.base.overrides import Overrides, override_texts
 from ablata.records.studies import NAME
-from ablata.stats.designs import Design, names_of
+from ablata.stats.factors.designs import Design, names_of
 
 _FIRST_LOOK = 2
 """Blocks before the first verdict: two of them give every contrast its noise."""

@@ -17,7 +17,7 @@ from ablata.records.questions.study_items import check_clusters
 from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
-from ablata.stats.aa_test import FEWEST_RUNS
+from ablata.stats.assumptions.aa_test import FEWEST_RUNS
 from ablata.stats.items.calibration import FIRST_LOOK
 from ablata.stats.margin import PERCENT
 from ablata.stats.waves import EXTENDABLE
@@ -52,7 +52,7 @@ class Study:
             command: values of its own keys, such as `{"lr": 0.3}`, `"git:REF"`, or another command's text; a function:
             values of its arguments, or another function.
         factors: in place of arms, changes that are switched on and off together: for each the overrides that make it.
-            Each is judged averaged over the others; see `ablata.stats.designs`. Then `first_look` is 2 blocks.
+            Each is judged averaged over the others; see `ablata.stats.factors.designs`. Then `first_look` is 2 blocks.
         cells: how many combinations of the factors are run, a power of two; None: the fewest that keep them apart.
         margin: the largest difference that does not matter, in the metric's unit; or `"10%"`, of the mean of the
             control's first runs. None: no arm is called equivalent.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ablata.reports.standing.words import standing_words, warned_words
 from ablata.reports.view import HistoryView, JudgementView, PlanView, StudyView
 from ablata.reports.words import answer, overstated_words, rule_words, verdict_words
-from ablata.stats.pairing import Pairing
+from ablata.stats.assumptions.pairing import Pairing
 
 
 def with_arm(view: StudyView, verdict: str, **parts: object) -> StudyView:

@@ -21,9 +21,9 @@ from ablata.reports.view import (
     SeedView,
 )
 from ablata.stats import Verdict
-from ablata.stats.designs import Design, names_of
-from ablata.stats.factorial import FactorialResult, FactorResult, predicted_best
-from ablata.stats.lost_cells import Contrast, contrast_of
+from ablata.stats.factors.designs import Design, names_of
+from ablata.stats.factors.factorial import FactorialResult, FactorResult, predicted_best
+from ablata.stats.factors.lost_cells import Contrast, contrast_of
 from ablata.stats.rule import Rule
 from ablata.stats.wording import between, seeds, verdict_words
 

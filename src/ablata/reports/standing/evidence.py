@@ -12,8 +12,8 @@ import numpy as np
 from ablata.records.ledger import Ledger
 from ablata.reports.view import ArmView, HistoryView
 from ablata.stats import ArmLook, Calibration, Replay, Rule, procedure_of, rules_of
+from ablata.stats.assumptions.pairing import Pairing, measured_pairing
 from ablata.stats.corrected import corrected_effect
-from ablata.stats.pairing import Pairing, measured_pairing
 from ablata.stats.waves import EXTENDABLE, WAVES, waves_of
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ablata.base.settings import expand
 from ablata.base.user_code import files_digest
-from ablata.stats.aa_test import FEWEST_RUNS
+from ablata.stats.assumptions.aa_test import FEWEST_RUNS
 from ablata.studies.identity import outside_data, own_files, recipe_code
 from ablata.studies.study import CONTROL, Study, study_name
 from ablata.trainers.any import Outside

@@ -18,8 +18,8 @@ from ablata.records.ledger import Ledger
 from ablata.records.questions.scored_on import scored_on
 from ablata.records.rows import RunRow
 from ablata.stats import History, Noise, Plan, plan, plan_factorial, pool_noise, procedure_of, rules_of
+from ablata.stats.assumptions.pairing import Pairing, measured_pairing
 from ablata.stats.moderation import trust_in
-from ablata.stats.pairing import Pairing, measured_pairing
 from ablata.stats.planning import MOST_SEEDS
 from ablata.studies.assess import cached_calibration, cached_factorial_calibration
 from ablata.studies.chain import lineage

@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike
 
 from ablata.stats.calibration import LOG_SPREAD, STUDIES, Calibration, sorted_minima
 from ablata.stats.contrasts import t_quantile, upper_tail
-from ablata.stats.designs import Design
 from ablata.stats.distributions import student
+from ablata.stats.factors.designs import Design
+from ablata.stats.factors.lost_cells import Contrast, contrast_of
 from ablata.stats.jsonable import Jsonable
-from ablata.stats.lost_cells import Contrast, contrast_of
 from ablata.stats.rule import Mode, Rule, Verdict, verdict_of
 from ablata.stats.table import Floats
 

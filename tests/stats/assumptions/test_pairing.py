@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ablata.stats import draw_many
-from ablata.stats.pairing import measured_pairing
+from ablata.stats.assumptions.pairing import measured_pairing
 
 
 def test_one_arms_pairing_is_the_correlation_with_fishers_interval():

@@ -21,8 +21,8 @@ import numpy as np
 from ablata.stats.contrasts import t_quantile
 from ablata.stats.distributions import normal
 from ablata.stats.jsonable import Jsonable
+from ablata.stats.logs.single_runs import visibility
 from ablata.stats.noise import Noise
-from ablata.stats.single_runs import visibility
 from ablata.stats.table import Floats
 
 _LOGS = 20_000

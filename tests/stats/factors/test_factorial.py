@@ -9,9 +9,9 @@ import pytest
 
 from ablata.stats import Rule, Verdict, plan_factorial
 from ablata.stats.calibration import Calibration
-from ablata.stats.designs import Design
-from ablata.stats.factorial import FactorialResult, calibrate_factorial, predicted_best
-from ablata.stats.factorial import judge_factorial as judged
+from ablata.stats.factors.designs import Design
+from ablata.stats.factors.factorial import FactorialResult, calibrate_factorial, predicted_best
+from ablata.stats.factors.factorial import judge_factorial as judged
 
 SEVEN = Design.of(7)
 WITHIN, SHARED = 0.75**0.5, 0.5

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ablata.stats.designs import Design
+from ablata.stats.factors.designs import Design
 from ablata.stats.table import Floats
 
 

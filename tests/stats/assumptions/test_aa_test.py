@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ablata.stats import Rule, calibrate, judge_aa
-from ablata.stats.aa_test import AaResult
+from ablata.stats.assumptions.aa_test import AaResult
 from ablata.stats.calibration import Calibration
 
 

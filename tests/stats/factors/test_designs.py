@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ablata.stats.designs import FEWEST, MOST, Design, names_of
+from ablata.stats.factors.designs import FEWEST, MOST, Design, names_of
 
 EVERY = [Design.of(factors) for factors in range(FEWEST, MOST + 1)]
 FOLDED = [design.fold(factor) for design in EVERY if design.base < design.factors for factor in range(design.factors)]

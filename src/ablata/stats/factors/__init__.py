@@ -1,0 +1,1 @@
+"""Factorial studies: two-level designs, each change judged averaged over the others, and cells that left no score."""
