@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from ablata.reports.view import StudyView, as_json
 from ablata.reports.visuals import study_sections
 from ablata.reports.words import answer, verdict_words
 from ablata.stats import Mode, rule_of
+from ablata.studies.again import run_again
 from ablata.studies.in_process import InProcess
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
@@ -277,6 +279,7 @@ def run_study(
     progress: bool | Console | None = None,
     trust_code: bool = False,
     ledger: Ledger | None = None,
+    again: Sequence[str] = (),
 ) -> StudyResult:
     """Run a study to its verdicts with local worker processes; interrupted or killed, the same call goes on with it.
 
@@ -291,6 +294,7 @@ def run_study(
         progress: True: shown; False: not; None: shown in a terminal and in a notebook. Or the console to show it on.
         trust_code: run code that came with an imported study.
         ledger: where it is recorded; None: the lab's own.
+        again: arms whose failed runs of programs are run again, since the reason lay outside them and is gone.
 
     Raises:
         UserError: the study, its data or its name is wrong; nothing was started.
@@ -303,11 +307,14 @@ def run_study(
     with open_ledger(ledger) as opened:
         name = _recorded(opened, study)
         arms = opened.studies.arms(name)
+        put_back = run_again(opened, name, again) if again else ()
         if opened.studies.get(name).state != "finished":
             here = None if functions is None else InProcess(opened, name, functions)
             size = Workers(0, 0) if here else Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms))
             with StudyDisplay(opened, name, console) as display:
                 display.say(_begins(opened.studies.get(name), len(arms), size.count))
+                for line in put_back:
+                    display.say(line)
                 if too_few := rule_of(opened.studies.get(name).spec).too_few_seeds:
                     display.say(too_few)
                 StudyRunner(opened, name, size, display.update, display.say, trust_code=trust_code, here=here).run()

@@ -150,6 +150,15 @@ Guards = Annotated[
         "the study is then judged once, after all seeds, and a verdict says both.",
     ),
 ]
+Again = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--again",
+        metavar="ARM",
+        help="Run the failed runs of this arm again: the reason lay outside the program, such as a full disk or a file "
+        "that was missing, and is gone. The report says so.",
+    ),
+]
 Fork = Annotated[
     str | None,
     typer.Option(

@@ -14,6 +14,8 @@ from ablata.records.values import clock
 
 EVENT_COLUMNS = (Event.run_id, Event.time, Event.level, Event.kind, Event.text)
 Level = Literal["info", "warning", "error"]
+AGAIN = "again"
+"""The kind of event that a failed run has for each time that it was put back because somebody asked for it."""
 
 
 class Events:
@@ -41,6 +43,7 @@ class Events:
         run_id: str | None = None,
         study: str | None = None,
         level: Level | None = None,
+        kind: str | None = None,
         limit: int | None = None,
     ) -> list[EventRow]:
         """Return the events that pass every filter given, oldest first; with `limit`, the latest so many."""
@@ -51,6 +54,8 @@ class Events:
             query = query.where(Event.run_id.in_(runs_of_study(study)))
         if level is not None:
             query = query.where(Event.level == level)
+        if kind is not None:
+            query = query.where(Event.kind == kind)
         with self._database.read() as connection:
             return [EventRow(*row) for row in connection.execute(query.limit(limit))][::-1]
 

@@ -205,6 +205,18 @@ class Studies:
             going_on = Arm.id.in_([find_arm(connection, name, arm) for arm in arms])
             connection.execute(update(Arm).where(going_on).values(state="open", verdict=None, reason=None))
 
+    def reopen(self, name: str, arm: str) -> None:
+        """Open a study and one of its arms, whose runs are not all ended any more.
+
+        Raises:
+            RecordError: the study or the arm does not exist.
+        """
+        with self._database.write() as connection:
+            arm_id = find_arm(connection, name, arm)
+            connection.execute(update(Arm).where(Arm.id == arm_id).values(state="open", verdict=None, reason=None))
+            opened = update(StudyTable).where(StudyTable.name == name)
+            connection.execute(opened.values(state="open", finished=None))
+
     def add_look(self, name: str, seeds: int, result: dict[str, Any]) -> LookRow:
         """Record a look at whole seed rows; a look equal to the last one is not recorded again.
 

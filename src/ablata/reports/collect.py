@@ -8,13 +8,14 @@ newest look's result holds `arms`, the names behind the columns, and `replay`, a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ablata.base.errors import listing
 from ablata.base.quantities import duration, two_digits
+from ablata.records.events import AGAIN
 from ablata.records.ledger import Ledger
 from ablata.records.questions.account import EXPLORATORY, SEEN
 from ablata.records.questions.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
@@ -90,6 +91,8 @@ class _Study:
     factorial: FactorialRecord | None = None
     pick: PickView | None = None
     without_items: str = ""
+    again: Mapping[str, str] = field(default_factory=dict)
+    """What runs were run again after, by id, where somebody asked for it."""
 
     @property
     def key(self) -> str:
@@ -225,7 +228,8 @@ def _read(ledger: Ledger, name: str) -> _Study:
     factorial = FactorialRecord.of(row.spec, result)
     pick = pick_view(result.get("choice"), rule.seeds) if row.spec.get("pick") else None
     without = str(result.get("without_items", ""))
-    return _Study(row, rule, arms, runs, replay, outcomes, values, apart, factorial, pick, without)
+    again = {str(event.run): event.text for event in ledger.events.find(study=row.name, kind=AGAIN)}
+    return _Study(row, rule, arms, runs, replay, outcomes, values, apart, factorial, pick, without, again)
 
 
 def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
@@ -263,7 +267,7 @@ def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
         notes=(
             *(_told(note, lost) for note in (last.notes if last else ())),
             *((widened.words,) if widened else ()),
-            *_failure(runs),
+            *_failures(study, arm, runs),
         ),
         cost=_mean_cost(runs, study.load),
         recipe_hash=arm.recipe_hash,
@@ -275,11 +279,17 @@ def _told(words: str, lost: str) -> str:
     return words if lost == "diverged" else words.replace("diverged", lost).replace("divergence", "failure")
 
 
-def _failure(runs: Sequence[RunRow]) -> Iterator[str]:
-    """Say what the first of an arm's programs said that failed."""
+def _failures(study: _Study, arm: ArmRow, runs: Sequence[RunRow]) -> Iterator[str]:
+    """Say what the first of an arm's programs said that failed, and which runs were run again."""
+    for run in runs:
+        if run.id in study.again:
+            yield f"seed {run.seed} was {study.again[run.id]}"
     failed = next((run for run in runs if run.state_word == "failed" and run.error), None)
     if failed is not None:
         yield f"seed {failed.seed} failed: {failed.error}"
+        if not arm.is_control:
+            again = f"ablata study run {study.row.name} --again {arm.name}"
+            yield f"if that lay outside the program and is mended: {again}"
 
 
 def _reason(study: _Study, outcome: Outcome, runs: Sequence[RunRow]) -> str:

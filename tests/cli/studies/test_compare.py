@@ -86,6 +86,34 @@ def test_failing_and_endless_arms_are_told_and_a_failing_control_ends_the_study(
     assert "the network blew up" in control.err
 
 
+@pytest.mark.slow
+def test_an_arm_that_failed_for_a_reason_outside_it_is_run_again_as_asked(
+    folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
+) -> None:
+    (folder / "train.py").write_text(
+        "import os, sys\nseed, width = map(int, sys.argv[1:])\n"
+        "if width > 16 and not os.path.exists('mounted'): sys.exit('No space left on device')\n"
+        "print('val_acc:', width + seed % 2 / 10)\n"
+    )
+    arms = [f"{sys.executable} train.py {{seed}} 16", "--arm", f"wide={sys.executable} train.py {{seed}} 64"]
+    said = compare("--seeds", "4", "--name", "width", *arms)
+    assert "is unstable (2 of 2 runs failed)" in said.out
+    assert "ablata study run width --again wide" in said.out
+    assert compare("--seeds", "4", "--name", "wider", *arms).status == 0
+    (folder / "mounted").touch()
+    assert "choose one of control, wide" in ablata("study", "run", "width", "--again", "wid").err
+    done = ablata("study", "run", "width", "--again", "wide")
+    assert done.status == 0, done.err
+    assert "wide, seed 0: failed before" in done.err
+    assert "study wider counts these runs, too: ablata study run wider" in done.err
+    assert "wide is better by" in done.out
+    assert "seed 1 was run again as asked, after: The program must end with status 0" in done.out
+    assert "wide is better by" in ablata("study", "run", "wider").out
+    refused = ablata("study", "run", "width", "--again", "wide")
+    assert refused.status == 2
+    assert "Only runs of programs and functions that failed are run again" in refused.err
+
+
 def _git(folder: Path, *arguments: str) -> None:
     who = ["-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True)

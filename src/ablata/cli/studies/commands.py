@@ -12,6 +12,7 @@ from ablata.base.errors import SettingsError
 from ablata.base.quantities import parse_duration, quantity
 from ablata.cli.asking import (
     Aa,
+    Again,
     Arms,
     Budget,
     Cells,
@@ -183,6 +184,7 @@ def run(
     aa: Aa = False,
     fork: Fork = None,
     guard: Guards = None,
+    again: Again = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
     metric: MetricName = None,
@@ -234,7 +236,7 @@ def run(
             study = sized(ledger, asked.study(ledger), budget, pilot, effect, workers, chosen=asked.has_seeds)
         if study is None:
             return
-        done = launch(ledger, study, workers, trust_code=trust_code)
+        done = launch(ledger, study, workers, trust_code=trust_code, again=again or ())
         show(ledger, done, output, json=json)
         if confirm_best:
             run_confirming(ledger, done, None, workers, None, trust_code=trust_code, json=json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -137,7 +137,9 @@ def end_as_interrupted() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def launch(ledger: Ledger, study: Study | str, workers: int | None, *, trust_code: bool = False) -> str:
+def launch(
+    ledger: Ledger, study: Study | str, workers: int | None, *, trust_code: bool = False, again: Sequence[str] = ()
+) -> str:
     """Run a study with a live table and return its name; interrupted, say how to go on.
 
     Raises:
@@ -146,7 +148,7 @@ def launch(ledger: Ledger, study: Study | str, workers: int | None, *, trust_cod
     from ablata.api.studies import run_study
 
     try:
-        return run_study(study, workers=workers, progress=err, trust_code=trust_code, ledger=ledger).name
+        return run_study(study, workers=workers, progress=err, trust_code=trust_code, ledger=ledger, again=again).name
     except KeyboardInterrupt:
         note(f"go on with: ablata study run {study if isinstance(study, str) else study.name}")
         raise typer.Exit(1) from None
