@@ -68,7 +68,7 @@ def test_equal_proposals_are_answered_from_the_ledger(loop: Callable[..., ablata
     assert [one.outcome for one in (again, other, same, start)] == ["discard", "keep", "discard", "discard"]
     assert "tried before" in again.reason
     assert "identical to the baseline" in same.reason
-    assert "It equals the start" in start.reason
+    assert "it equals the start" in start.reason
     assert tune.view.runs == count
     assert len(tune.rows) == 2, "none of them is a proposal of its own"
 
@@ -107,7 +107,7 @@ def test_what_may_not_become_worse_discards_a_change_that_helps(loop: Callable[.
 
     tune = loop(costly, score="acc", guards=("size:+10%",))
     large = tune.try_({"gain": 2.0}, "twice as large")
-    assert (large.outcome, "But size is worse by" in large.reason) == ("discard", True)
+    assert (large.outcome, "but size is worse by" in large.reason) == ("discard", True)
     assert tune.try_({"gain": 0.15}, "a little larger").outcome != "crash"
 
 

@@ -72,7 +72,7 @@ def test_commits_are_kept_and_discarded_and_equal_ones_are_answered_without_a_ru
     assert (comment.status, "identical to the baseline" in comment.out) == (1, True)
     commit("WIDTH = 5", "WIDTH = 2")
     back = ablata("loop", "try", "as it was", "--ref", "HEAD")
-    assert (back.status, "It equals the start" in back.out) == (1, True)
+    assert (back.status, "it equals the start" in back.out) == (1, True)
     assert ablata("runs", "list").out == runs, "nothing was run for any of them"
     commit("WIDTH = 2", "WIDTH = 1")
     worse = ablata("loop", "try", "narrower", "--ref", "HEAD")

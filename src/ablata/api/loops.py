@@ -172,7 +172,7 @@ class Loop:
             if waits:
                 return Answer(
                     loop=self.name, number=row.number, text=text, outcome=None, notes=notes,
-                    reason="It waits for a worker.",
+                    reason="it waits for a worker",
                 )  # fmt: skip
             return self._decided(judge, row, expect)
 

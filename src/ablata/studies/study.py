@@ -66,6 +66,8 @@ class Study:
         fixed: judge once, after all seeds of all arms, with no early stop of any kind.
         guards: quantities that an arm may not worsen by more than an allowed amount, such as `seconds:+3%`; the study
             is then judged once, after all seeds, and an arm's verdict says both.
+        non_inferior: show of each arm that it is not worse than the control by more than the margin, which is then the
+            metric's own guardrail.
         pick: take the best of the control and the arms with a budget of `seeds` runs in all, which go where they are
             expected to change the choice; nothing is claimed.
         aa: run the control alone, `seeds` times, to see whether its noise is what the rule takes it for.
@@ -100,6 +102,7 @@ class Study:
     futility: bool = True
     fixed: bool = False
     guards: tuple[str, ...] = ()
+    non_inferior: bool = False
     pick: bool = False
     aa: bool = False
     extendable: bool = False
@@ -153,11 +156,16 @@ class Study:
 
     def _refuse_unfit_guards(self) -> None:
         kinds = {"factors": self.factors, "aa": self.aa, "pick": self.pick, "extendable": self.extendable}
-        if self.guards and (others := [kind for kind, given in kinds.items() if given]):
+        if self.non_inferior and self.margin is None:
+            raise SettingsError(
+                "What is not worse can be told only with a margin", found=f"study {self.name} without one",
+                do="--margin M, the largest loss that you would accept",
+            )  # fmt: skip
+        if self.is_guarded and (others := [kind for kind, given in kinds.items() if given]):
             raise SettingsError(
                 "Guardrails are for studies of arms that are judged once", found=f"study {self.name} with {others[0]}"
             )
-        guarded = [guard.metric.key for guard in self.parsed_guards]
+        guarded = [parse_guard(self.recipes[CONTROL], text).metric.key for text in self.guards]
         if len({*guarded, self.judged.key}) <= len(guarded) and guarded:
             raise SettingsError(
                 "Each guardrail must be of a quantity of its own, and not of the metric",
@@ -171,7 +179,15 @@ class Study:
         Raises:
             SettingsError: one is written otherwise, or no run of the control records it.
         """
-        return tuple(parse_guard(self.recipes[CONTROL], text) for text in self.guards)
+        asked = tuple(parse_guard(self.recipes[CONTROL], text) for text in self.guards)
+        absolute, percent = parse_margin(self.margin)
+        own = (Guard(self.judged, float(percent or absolute or 0.0), percent is not None),) if self.non_inferior else ()
+        return (*own, *asked)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it has guardrails, and is judged once."""
+        return bool(self.guards) or self.non_inferior
 
     def _refuse_unfit_aa(self) -> None:
         if self.pick and (self.factors or self.aa or self.margin is not None or self.history or self.fixed):
@@ -263,7 +279,7 @@ class Study:
         Raises:
             ValueError: a figure is out of range.
         """
-        design, once = self.design, self.fixed or self.aa or self.pick or bool(self.guards)
+        design, once = self.design, self.fixed or self.aa or self.pick or self.is_guarded
         return Rule(
             margin=parse_margin(self.margin)[0],
             seeds=self.seeds,
@@ -320,7 +336,7 @@ class Study:
             **({"design": design.to_json()} if (design := self.design) else {}),
             **({"aa": True} if self.aa else {}),
             **({PICK: True} if self.pick else {}),
-            **({GUARDS: [guard.to_json() for guard in self.parsed_guards]} if self.guards else {}),
+            **({GUARDS: [guard.to_json() for guard in self.parsed_guards]} if self.is_guarded else {}),
             **({EXTENDABLE: True} if self.extendable else {}),
             **({"noise": self.noise} if self.noise != "scores" else {}),
             **({"clusters": self.clusters} if self.clusters is not None else {}),

@@ -356,3 +356,16 @@ def test_two_comparisons_share_their_controls(
     assert second.status == 0
     assert "3 runs had ended before this was fixed (3 of control)" in second.out
     assert len(json.loads(ablata("runs", "list", "--json").out)) == 9
+
+
+def test_not_worse_is_shown_or_not_with_a_status_for_a_pipeline(folder: Path, compare: Callable[..., Any]) -> None:
+    asked = ("--non-inferior", "--seeds", "3", "--margin", "1")
+    for change, status, said in (
+        ("--mixup 0.1", 0, "not worse by more than 1 of val_acc"),
+        ("--mixup -1", 1, "worse by more than 1 of val_acc"),
+        ("--fail", 1, "runs of it failed"),
+    ):
+        answer = compare(*asked, CONTROL, f"{CONTROL} {change}")
+        assert (answer.status, said in answer.err) == (status, True), answer.err
+    without = compare("--non-inferior", CONTROL, f"{CONTROL} --mixup 0.1")
+    assert (without.status, "only with a margin" in without.err) == (2, True)

@@ -39,6 +39,7 @@ from ablata.cli.asking import (
 from ablata.cli.console import note, out, quick_imports
 
 if TYPE_CHECKING:
+    from ablata.records.ledger import Ledger
     from ablata.trainers.command import Command
 
 
@@ -67,6 +68,14 @@ def compare(
     screen: Screen = False,
     force_fixed: Fixed = False,
     extendable: Extendable = False,
+    non_inferior: Annotated[
+        bool,
+        typer.Option(
+            "--non-inferior",
+            help="For a pull request: is a command worse than the first by more than --margin? Judged once, after all "
+            "seeds. Exit 0: shown, 1: one is worse, 3: not shown with these seeds.",
+        ),
+    ] = False,
     workers: WorkerCount = None,
     save_as: SaveAs = None,
     question: Question = None,
@@ -89,7 +98,7 @@ def compare(
         raise SettingsError("Give --seeds or --budget, not both", found=f"--seeds {seeds} --budget {budget}")
     study = compare_commands(
         commands, arm or (), sets or (), seeds=seeds or STAND_IN, budget=budget, first_seed=first_seed or 0,
-        margin=margin, screen=screen, fixed=force_fixed, extendable=extendable,
+        margin=margin, screen=screen, fixed=force_fixed, extendable=extendable, non_inferior=non_inferior,
         name=save_as, question=question, noise=noise, clusters=clusters, **vars(program),
     )  # fmt: skip
     if dry_run:
@@ -107,6 +116,27 @@ def compare(
         done = launch(ledger, ready, workers)
         print_report(ledger, done, "json" if json else "terminal")
         write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
+        status = _non_inferior(ledger, done) if non_inferior else 0
+    if status:
+        raise typer.Exit(status)
+
+
+def _non_inferior(ledger: Ledger, study: str) -> int:
+    """Say of each arm whether it is shown not to be worse, and return the exit status."""
+    from ablata.reports.collect import study_view
+
+    view = study_view(ledger, study, curves=False)
+    words = {
+        "within": "not worse by more than", "beyond": "worse by more than", "open": "not shown to keep within",
+    }  # fmt: skip
+    states = set[str]()
+    for arm in view.treatments:
+        guard = arm.guards[0]
+        failed = arm.verdict == "unstable"
+        states.add("beyond" if failed else guard.state)
+        told = f"{words[guard.state]} {guard.allowed.lstrip('+-')} of {guard.name}"
+        note(f"{arm.name}: {'runs of it failed' if failed else told}")
+    return 1 if "beyond" in states else 3 if "open" in states else 0
 
 
 def _accept_repeats() -> None:

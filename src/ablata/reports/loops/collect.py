@@ -12,7 +12,7 @@ from ablata.records.rows import ProposalRow, RunRow
 from ablata.reports.loops.view import ConfirmedGain, GreedyView, LoopView, Measured, ProposalView
 from ablata.stats.contrasts import t_quantile
 from ablata.stats.guards import pooled_difference
-from ablata.stats.loop import LoopNoise, LoopRule, honest_gain, pooled_noise
+from ablata.stats.loop import LoopNoise, LoopRule, confirm_runs, honest_gain, pooled_noise
 
 _HALF = 0.025
 """What a 95% interval leaves out on each side."""
@@ -38,7 +38,8 @@ def loop_view(ledger: Ledger, name: str) -> LoopView:
     kept = [one for one in proposals[1:] if one.outcome == "keep"]
     return LoopView(
         name=name, metric=metric["name"], unit=metric["unit"], higher_is_better=rule.higher_is_better,
-        margin=rule.margin, mode=rule.mode.value, most_runs=rule.most_runs, best=runs.loop.best, proposals=proposals,
+        margin=rule.margin, mode=rule.mode.value, level=rule.level, most_runs=rule.most_runs,
+        best=runs.loop.best, proposals=proposals,
         noise=noise.sd, noise_df=noise.df, runs=len({one.run.id for one in runs.runs}), seconds=runs.seconds(),
         budget=runs.loop.budget, greedy=_greedy(proposals, higher_is_better=rule.higher_is_better),
         claimed=sum(one.claimed.value for one in kept if one.claimed), confirmed=_confirmed(runs, rule, noise),
@@ -55,7 +56,9 @@ def _proposal(row: ProposalRow, rows: Sequence[ProposalRow], runs: LoopRuns) -> 
     against = result.get("best")
     interval = result.get("interval") or (None, None)
     claimed = (
-        Measured(value=result["effect"], low=interval[0], high=interval[1], runs=len(trial))
+        Measured(
+            value=result["effect"], low=interval[0], high=interval[1], runs=len(trial), confidence=result["confidence"]
+        )
         if "effect" in result
         else None
     )
@@ -133,4 +136,5 @@ def _confirmed(runs: LoopRuns, rule: LoopRule, noise: LoopNoise) -> ConfirmedGai
         start_runs=found.start_runs,
         start=statistics.fmean(sides[0].values()),
         best=statistics.fmean(sides[1].values()),
+        wanted=confirm_runs(found.effect, noise.sd) if found.effect and noise.sd else None,
     )  # fmt: skip

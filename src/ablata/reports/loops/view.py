@@ -16,18 +16,20 @@ SIGNS = {"keep": "better", "discard": "worse", "undecided": "undecided", "crash"
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A mean of runs, or a difference of two, with its 95% interval.
+    """A mean of runs, or a difference of two, with its interval.
 
     Args:
         value: the mean.
         low, high: its interval; None where the noise is not known.
         runs: how many runs it is of; of a difference those of the second side.
+        confidence: of the interval.
     """
 
     value: float
     low: float | None
     high: float | None
     runs: int
+    confidence: float = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +99,14 @@ class ConfirmedGain:
         gain: best minus start.
         start_runs: runs of the start; `gain.runs` are those of the best.
         start, best: the means.
+        wanted: runs of each side that would tell it to a tenth; None: more than it is worth.
     """
 
     gain: Measured
     start_runs: int
     start: float
     best: float
+    wanted: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +120,7 @@ class LoopView:
         higher_is_better: whether higher scores are better.
         margin: the largest difference that does not matter; None: none.
         mode: `progress` or `claim`.
+        level: what is held in that mode: of a proposal, or over the stream.
         most_runs: of a proposal.
         best: number of the best so far.
         proposals: in the order of the stream, the start first.
@@ -137,6 +142,7 @@ class LoopView:
     higher_is_better: bool
     margin: float | None
     mode: str
+    level: float
     most_runs: int
     best: int
     proposals: tuple[ProposalView, ...]

@@ -15,6 +15,8 @@ from ablata.reports.figures import clean, clip
 from ablata.reports.loops.view import OUTCOMES, LoopView, Measured, ProposalView
 
 _LONGEST = 50
+_USUAL = 0.95
+"""Of an interval whose confidence need not be said."""
 _STYLES = {"keep": "bold cyan", "discard": "", "undecided": "yellow", "crash": "bold magenta"}
 
 
@@ -22,10 +24,11 @@ def judged_words(view: LoopView) -> str:
     """Return how proposals are judged, in a sentence."""
     way = "higher" if view.higher_is_better else "lower"
     margin = "" if view.margin is None else f", differences below {view.margin:g} do not matter"
+    rate = f"{100 * view.level:.2g}%"
     held = (
-        "a change that does nothing has a chance of 5% at most to be kept"
+        f"a change that does nothing is kept in at most {rate} of cases"
         if view.mode == "progress"
-        else "at most 10% of what is kept is no improvement"
+        else f"at most {rate} of what is kept is no improvement"
     )
     return f"{way} {view.metric} is better{margin}; {held}; at most {view.most_runs} runs a proposal"
 
@@ -37,6 +40,7 @@ def span(view: LoopView, found: Measured | None, *, sign: bool = False) -> str:
     figures = view.figures
     ends = "" if found.low is None or found.high is None else (
         f" [{figures.number(found.low, sign=sign)}, {figures.number(found.high, sign=sign)}]"
+        + ("" if found.confidence == _USUAL else f" ({100 * found.confidence:.0f}%)")
     )  # fmt: skip
     return figures.number(found.value, sign=sign) + ends
 
@@ -87,7 +91,9 @@ def gain_words(view: LoopView) -> str:
         return f"{claimed}; not confirmed yet: ablata loop confirm"
     found = view.confirmed
     runs = f"{found.start_runs} and {found.gain.runs} fresh runs of start and best"
-    return f"{span(view, found.gain, sign=True)} by {runs}; {claimed}"
+    more = found.wanted is not None and found.wanted > found.gain.runs
+    further = f"; to a tenth of it by {found.wanted} each: ablata loop confirm --runs {found.wanted}" if more else ""
+    return f"{span(view, found.gain, sign=True)} by {runs}; {claimed}{further}"
 
 
 def greedy_words(view: LoopView) -> str:

@@ -49,6 +49,7 @@ def compare_commands(
     clusters: str | None = None,
     verb: str = "compare",
     aa: bool = False,
+    non_inferior: bool = False,
 ) -> Study:
     """Make a study of commands.
 
@@ -61,7 +62,7 @@ def compare_commands(
         cells: how many combinations of the factors run.
         scores: where the scores are read; the first is judged.
         lower: lower scores are better; None: higher ones, unless the judged one's name sounds like a loss.
-        seeds, first_seed, margin, metric, noise, clusters: see `Study`.
+        seeds, first_seed, margin, metric, noise, clusters, non_inferior: see `Study`.
         timeout: seconds after which a run has failed.
         inputs, sources: see `Command`.
         folder: the working folder; None: the present one.
@@ -104,6 +105,7 @@ def compare_commands(
         fixed=fixed,
         aa=aa,
         extendable=extendable,
+        non_inferior=non_inferior,
         noise=noise or "scores",  # type: ignore[arg-type]
         clusters=clusters,
     )
@@ -114,7 +116,7 @@ def compare_commands(
         "--metric": metric, "--noise": noise, "--clusters": clusters,
         "--lower": lower is True, "--higher": lower is False,
         "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
-        "--aa": aa, "--extendable": extendable,
+        "--aa": aa, "--non-inferior": non_inferior, "--extendable": extendable,
         "--name": name, "--question": question, "--arm": arms, "--factor": factors, "--cells": cells,
     }  # fmt: skip
     typed = [*_typed(verb, options), *(commands if verb == "compare" else ())]

@@ -41,6 +41,7 @@ def named_by_content(study: Study, label: str, budget: str | None = None) -> Stu
     parts = [json.dumps(rule), study.mode.value, str(study.first_seed), study.question]
     parts += [study.judged.key] if study.metric is not None else []
     parts += [f"{study.margin_percent:g}%"] if study.margin_percent is not None else []
+    parts += ["non-inferior"] if study.non_inferior else []
     parts += ["extendable"] if study.extendable else []
     for name, recipe in study.recipes.items():
         parts += [name, json.dumps(expand(recipe), sort_keys=True)]

@@ -142,13 +142,13 @@ class LoopJudge:
         name = "the start" if row.number == 0 else f"proposal {row.number}, “{row.text}”"
         outcome: Outcome = row.outcome or "undecided"
         if row.number == best and row.number and row.text == text:
-            reason = f"It was kept before, and is the best so far. {said}"
+            reason = f"kept before, and still the best: {said}"
         elif row.number == best:
-            outcome, reason = "discard", f"It is identical to the baseline, {name}: nothing would differ."
+            outcome, reason = "discard", f"identical to the baseline, {name}: nothing would differ"
         elif outcome == "keep":
-            outcome, reason = "discard", f"It equals {name}, which was the best once and has been passed since."
+            outcome, reason = "discard", f"it equals {name}, which was the best once and has been passed since"
         else:
-            reason = f"It equals {name}, which was tried before: {outcome}. {said}"
+            reason = f"it equals {name}, which was tried before: {outcome}, {said}"
         return Answer(
             loop=self.name, number=row.number, text=text, outcome=outcome, reason=reason.strip(), is_old=True,
             result=row.result,
@@ -203,18 +203,18 @@ class LoopJudge:
         told = self._told(row, scores, step)
         smaller = scores.loop.spec["smaller"]
         if step.verdict == "equivalent" and smaller and (saved := self._saved(row, scores, smaller)):
-            outcome, told["reason"] = "keep", f"It makes no difference that matters, and {saved}."
+            outcome, told["reason"] = "keep", f"{told['reason']}, and {saved}"
         if outcome == "keep" and (guards := scores.guards(row.number)):
             told["guards"] = [guard.to_json() for guard in guards]
             broken = next((guard for guard in guards if guard.state == "beyond"), None)
             unsure = next((guard for guard in guards if guard.state == "open"), None)
             if broken is not None:
-                outcome, told["reason"] = "discard", f"{told['reason']} But {_guard_words(broken)}."
+                outcome, told["reason"] = "discard", f"{told['reason']}; but {_guard_words(broken)}"
             elif unsure is not None and len(scores.of(row.number, "trial")) < self._rule_of(row).most_runs:
                 beside = len(scores.of(row.number, "trial")) + 1 - len(scores.of(scores.loop.best, "baseline"))
                 return More(baseline=max(0, beside), proposal=1, reason=f"{unsure.key} is not certain yet")
             elif unsure is not None:
-                outcome, told["reason"] = "undecided", f"{told['reason']} But {_guard_words(unsure)}."
+                outcome, told["reason"] = "undecided", f"{told['reason']}; but {_guard_words(unsure)}"
         return outcome, told
 
     def _saved(self, row: ProposalRow, scores: LoopScores, what: str) -> str | None:
@@ -240,7 +240,8 @@ class LoopJudge:
         if step is None:
             return told
         return told | {
-            "verdict": step.verdict, "effect": step.effect, "interval": list(step.interval), "level": step.level,
+            "verdict": step.verdict, "effect": step.effect, "interval": list(step.interval),
+            "confidence": step.confidence, "level": step.level,
             "p": step.p, "priority": step.priority, "reason": step.reason,
         }  # fmt: skip
 
@@ -256,9 +257,9 @@ class LoopJudge:
             return None
         each = scores.seconds_a_run()
         return (
-            f"The budget is used up: {duration(spent)} of {duration(budget)} are spent, and a run takes "
-            f"{duration(each)}. It may be tried again: ablata loop start {self.name} ... with a larger --budget, then "
-            f"ablata loop retry {row}."
+            f"the budget is used up: {duration(spent)} of {duration(budget)} are spent, and a run takes "
+            f"{duration(each)}; give the same ablata loop start {self.name} with a larger --budget, then ablata loop "
+            f"retry {row}"
         )
 
     def _run(self, row: ProposalRow, trainer: Recipe | Outside, more: More, scores: LoopScores) -> None:
@@ -318,10 +319,10 @@ class LoopJudge:
 
     def _crash_words(self, run: RunRow) -> str:
         if run.error:
-            return f"Its run with seed {run.seed} failed: {run.error}"
+            return f"its run with seed {run.seed} failed: {run.error}"
         key = self.ledger.loops.get(self.name).spec["metric"]["key"]
         names = ", ".join(recorded_names(self.ledger, run)) or "nothing"
-        return f"Its run with seed {run.seed} left no score {key}; it recorded {names}"
+        return f"its run with seed {run.seed} left no score {key}; it recorded {names}"
 
     def _clear(self, row: ProposalRow, trainer: Recipe | Outside) -> None:
         """Remove the git worktree of a proposal that was not kept."""
