@@ -61,6 +61,7 @@ REFUSED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "coco": [
         ('"bbox": [10, 20, 40, 40]', '"bbox": [10, 20, 40]', r"4 numbers\n.*result\.json: 0\.jpg annotation 0"),
+        ('"name": "cat"', '"name": NaN', r"name must be text\n.*category at position 0 name=nan"),
         ('"category_id": 1', '"category_id": 5', r"one of the listed categories"),
         ('"file_name": "0.jpg"', '"file_name": "../0.jpg"', r"below the image folder.*\n.*image 0: '\.\./0\.jpg'"),
         ('"file_name": "1.jpg"', '"file_name": "0.jpg"', r"Every image must have a file of its own\n.*0\.jpg"),
@@ -87,6 +88,12 @@ def test_fields_without_a_meaning_are_refused_where_they_stand(name: str, tmp_pa
 
 REPAIRED: dict[str, list[tuple[str, str, str]]] = {
     "labelme": [
+        (
+            '"label": "cat"',
+            '"label": " cat"',
+            "names of classes with spaces around them read without: 0.json, shape 1: ' cat'",
+        ),
+        ('"label": "cat"', '"label": "Cat"', "differ in capitals alone are trained as different ones: Cat, cat"),
         ('"rectangle"', '"line"', "points and lines left out: 0.json, shape 1 (cat)"),
         ("50,\n          60", "50,\n          600", "boxes cut at the border of their image: 0.json, shape 1"),
         ('"imagePath": "0.jpg"', '"imagePath": "C:\\\\\\\\photos\\\\\\\\0.jpg"', ""),

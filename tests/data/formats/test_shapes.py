@@ -49,6 +49,12 @@ def test_polygons_become_classes_with_a_background(tmp_path: Path) -> None:
     assert any("400 pixels are covered by several objects" in notice for notice in data.notices)
 
 
+def test_more_classes_than_a_mask_holds_are_refused(tmp_path: Path) -> None:
+    root = _labelme(tmp_path / "set", [_square(str(number), number % 80, 10, 5) for number in range(255)])
+    with pytest.raises(DataError, match=r"fewer than 255 of them\n.*255 classes"):
+        Shapes(root=str(root), augment=PLAIN).build(tmp_path / "cache")
+
+
 def test_what_lies_on_top_and_what_is_unlabelled_are_settings(tmp_path: Path) -> None:
     root = _labelme(tmp_path / "set", [_square("b", 30, 30, 10), _square("a", 10, 10, 40)])
     for settings, counts in (

@@ -89,7 +89,7 @@ def read_categories(tree: Mapping[str, Any], path: str, findings: Findings) -> d
         where = f"{path}: category at position {place}"
         try:
             fields = Fields(_as_object(values, where), where, findings)
-            listed.append((fields.whole("id"), fields.text("name")))
+            listed.append((fields.whole("id"), fields.title("name")))
         except FieldError as error:
             raise DataError(f"Categories must have an id and a name: {error.must}", found=error.found,
                             do="correct the file, or export it again") from None  # fmt: skip

@@ -17,6 +17,10 @@ _MOST_PIXELS = 1e9
 """Beyond it no number stands for pixels, and arithmetic in 32 bits would overflow."""
 
 
+SPACES = "names of classes with spaces around them read without"
+"""What is done about them."""
+
+
 class FieldError(ValueError):
     """A field that has no meaning.
 
@@ -90,6 +94,20 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
             raise FieldError(f"{name} must be text", self.shown(name, value))
         return str(value)
+
+    def title(self, name: str) -> str:
+        """Return the name of a class: text without spaces around it, a number as it is written.
+
+        Raises:
+            FieldError: it is missing, no text, or no finite number.
+        """
+        written = self.text(name)
+        if isinstance(self.values[name], float) and not math.isfinite(self.values[name]):
+            raise FieldError(f"{name} must be text", self.shown(name, self.values[name]))
+        if written != written.strip():
+            must = "Names of classes must have no spaces around them"
+            self.findings.repairable(must, SPACES, self.shown(name, written))
+        return written.strip()
 
     def flag(self, name: str) -> bool:
         """Return whether a field is 1; missing and null are 0.

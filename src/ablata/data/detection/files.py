@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -193,6 +194,13 @@ class AnnotatedFiles:
             else:
                 self.findings.repairable(MUST, TOLD, one)
 
+    def alike(self) -> Iterator[str]:
+        """Yield a sentence on classes whose names differ in capitals alone, if there are any."""
+        folded = Counter(name.casefold() for name in self.classes)
+        if same := [name for name in self.classes if folded[name.casefold()] > 1]:
+            some = listing(same[:_SHOWN])
+            yield f"classes whose names differ in capitals alone are trained as different ones: {some}"
+
     def beside(self) -> Iterator[str]:
         """Yield a sentence on image files below the root that no annotation and no list names, if there are any.
 
@@ -217,7 +225,7 @@ class AnnotatedFiles:
         """
         if not self.findings.refused:
             self.note_shared(cache)
-        notices = (*self.findings.notices(), *self.beside())
+        notices = (*self.findings.notices(), *self.alike(), *self.beside())
         train, val = (self.sources[name].entries for name in SOURCES)
         return DetectionDataset(
             classes=self.classes,

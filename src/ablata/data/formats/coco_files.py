@@ -94,7 +94,7 @@ def read(folder: Path, reading: Reading) -> ReadSet:
         reading.findings.refuse(
             "Every image must be listed in one annotation file only", f"{listing(both[:3])} in several"
         )
-    lists = splits_by_lists(folder, [image.file for image in images if not image.split])
+    lists = splits_by_lists(folder, [image.file for image in images], reading.findings.remark)
     images = [type(one)(one.file, one.entry, one.split or lists.get(one.file, "")) for one in images]
     numbers = [{name: number for number, name in one.items()} for one in categories.values()]
     same = all(one == numbers[0] for one in numbers) and set(numbers[0]) == set(classes)

@@ -53,7 +53,7 @@ def describe(folder: Path, reading: Reading) -> Described:
             found = _image(folder, file, element, reading)
             if found is not None:
                 images.append(found)
-    lists = splits_by_lists(folder, [image.file for image in images])
+    lists = splits_by_lists(folder, [image.file for image in images], reading.findings.remark)
     with_splits = [
         image if image.split or image.file not in lists else DescribedImage(
             image.file, image.where, image.shapes, lists[image.file], image.size, image.id)

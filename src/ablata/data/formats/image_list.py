@@ -79,7 +79,8 @@ class ImageList(SplitRule, ImageFolder):
     def _list(self, root: Path, found: Sequence[tuple[Path, str, str]], tables: Sequence[Path]) -> Listing:
         ids = sorted({label for _, label, _ in found}, key=_by_number)
         labels = np.array([ids.index(label) for _, label, _ in found], dtype=np.int64)
-        lists = splits_by_lists(root, [file for file, _, split in found if not split])
+        told: list[str] = []
+        lists = splits_by_lists(root, [file for file, _, _ in found], told.append)
         said = [split or lists.get(file, "") for file, _, split in found]
         names = [relative(file, root) for file, _, _ in found]
         parts = divided(self, names, said, np.eye(max(len(ids), 1), dtype=bool)[labels], self.split_seed)
@@ -100,7 +101,7 @@ class ImageList(SplitRule, ImageFolder):
             labels={source: np.array(one, np.int64) for source, one in rows.items()},
             hashed=[*files["train"], *files["val"], *tables],
             outside=beside,
-            remarks=parts.notices,
+            remarks=(*told, *parts.notices),
         )
 
 

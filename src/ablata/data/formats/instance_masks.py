@@ -82,7 +82,9 @@ def describe_numbers(folder: Path, reading: Reading) -> Described:
     """Read a set whose masks have a number an object, 0 where nothing is."""
     images, notes = [], []
     labelled = _labelled(folder)
-    lists = splits_by_lists(folder, [sample.image for sample in labelled.samples if sample.image])
+    lists = splits_by_lists(
+        folder, [sample.image for sample in labelled.samples if sample.image], reading.findings.remark
+    )
     for sample in labelled.samples:
         if sample.image is None:
             assert sample.label is not None

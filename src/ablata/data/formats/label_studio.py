@@ -50,7 +50,7 @@ def describe(folder: Path, reading: Reading) -> Described:
             found = task.image(folder, reading)
             if found is not None:
                 images.append(found)
-    lists = splits_by_lists(folder, [image.file for image in images if not image.split])
+    lists = splits_by_lists(folder, [image.file for image in images], reading.findings.remark)
     images = [
         DescribedImage(one.file, one.where, one.shapes, one.split or lists.get(one.file, ""), one.size, one.id)
         for one in images
@@ -68,7 +68,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
                     labels: list[Any] = next(
                         (result[kind] for kind in _KINDS if isinstance(result.get(kind), list)), []
                     )
-                    found |= {one for one in labels if isinstance(one, str)}
+                    found |= {one.strip() for one in labels if isinstance(one, str)}
     return tuple(sorted(found))
 
 

@@ -44,7 +44,7 @@ def _is_own(file: Path) -> bool:
 def describe(folder: Path, reading: Reading) -> Described:
     """Read a folder."""
     files = [file for file in json_files(folder) if _is_own(file)]
-    listed = splits_by_lists(folder, files)
+    listed = splits_by_lists(folder, files, reading.findings.remark)
     images: list[DescribedImage] = []
     for file in files:
         split = split_of_path(file, folder) or listed.get(file, "")
@@ -166,4 +166,4 @@ def class_names(folder: Path) -> tuple[str, ...]:
                 found |= {one["label"] for one in shapes if one.get("shape_type") not in _WITHOUT_AREA}
             except (OSError, ValueError, RecursionError, AttributeError, TypeError, KeyError):
                 continue  # refused with its reason where the set is read
-    return tuple(sorted(one for one in found if isinstance(one, str)))
+    return tuple(sorted({one.strip() for one in found if isinstance(one, str)}))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ablata.base.errors import choices, nearest
 from ablata.data.detection.dataset import AnnotatedImage
-from ablata.data.detection.fields import short
+from ablata.data.detection.fields import SPACES, short
 from ablata.data.detection.files import check_files
 from ablata.data.detection.problems import Findings
 from ablata.data.detection.rle import decode, encode, from_polygons
@@ -62,7 +62,11 @@ def read_described(root: Path, found: Described, reading: Reading) -> ReadSet:
         sizes |= dict(
             zip(rows, check_files(files, said, reading.of("test" if test else ""), reading.rules), strict=True)
         )
-    classes = reading.classes or found.classes or tuple(sorted({one.label for image in images for one in image.shapes}))
+    classes = (
+        reading.classes
+        or tuple(dict.fromkeys(name.strip() for name in found.classes))
+        or tuple(sorted({one.label.strip() for image in images for one in image.shapes}))
+    )
     entries: dict[int, AnnotatedImage] = {}
     maskless: list[str] = []
     first = 1
@@ -87,12 +91,17 @@ def _objects(
     """Return an image's objects in pixels; nothing of one that cannot be read."""
     objects: list[WrittenObject] = []
     for shape in image.shapes if size != (0, 0) else ():
-        if shape.label not in classes:
-            close = nearest(shape.label, classes)
+        label = shape.label.strip()
+        if label != shape.label:
+            findings.repairable(
+                "Names of classes must have no spaces around them", SPACES, f"{shape.where}: {shape.label!r}"
+            )
+        if label not in classes:
+            close = nearest(label, classes)
             meant = f" (nearest {close})" if close else ""
             findings.refuse(
-                f"The class of an object must be one of the listed classes ({choices(classes, shape.label)})",
-                f"{shape.where}: {shape.label!r}{meant}",
+                f"The class of an object must be one of the listed classes ({choices(classes, label)})",
+                f"{shape.where}: {label!r}{meant}",
             )
             continue
         scale = (size[1], size[0]) if found.fractions else (1, 1)
@@ -117,7 +126,7 @@ def _objects(
             mask = _filled(standing, holes, size)
         box = None if shape.box is None else _scaled(shape.box, scale)
         objects.append(
-            WrittenObject(shape.where, first + len(objects), classes.index(shape.label), box, mask, shape.crowd,
+            WrittenObject(shape.where, first + len(objects), classes.index(label), box, mask, shape.crowd,
                           found.form, () if holes else standing)
         )  # fmt: skip
     return objects

@@ -117,8 +117,16 @@ class _Brush:
 
     @classmethod
     def of(cls, settings: Shapes, found: AnnotatedFiles) -> _Brush:
-        """Return the brush for a set's classes."""
+        """Return the brush for a set's classes.
+
+        Raises:
+            DataError: a mask of 8 bits cannot hold them.
+        """
         classes, smallest = list(found.classes), settings.on_top == "smallest"
+        if len(classes) >= IGNORE:
+            raise DataError(f"Masks of classes must have fewer than {IGNORE} of them",
+                            found=f"{found.root}: {len(classes)} classes",
+                            do="join classes that mean the same, or train a detector")  # fmt: skip
         own = next((place for place, name in enumerate(classes) if name.lower() in BACKGROUND), None)
         if settings.unlabelled == "ignore":
             return cls(tuple(classes), tuple(range(len(classes))), IGNORE, smallest)

@@ -50,7 +50,7 @@ def describe(folder: Path, reading: Reading) -> Described:
         found = _image(folder, file, split, reading.of(split))
         if found is not None:
             images.append(found)
-    lists = splits_by_lists(folder, [image.file for image in images if not image.split])
+    lists = splits_by_lists(folder, [image.file for image in images], reading.findings.remark)
     images = [
         DescribedImage(one.file, one.where, one.shapes, one.split or lists.get(one.file, ""), one.size, one.id)
         for one in images

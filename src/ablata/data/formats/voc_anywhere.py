@@ -48,7 +48,7 @@ def _names(tree: VocFile) -> Iterator[str]:
 def describe(folder: Path, reading: Reading) -> Described:
     """Read a folder."""
     images, files = [], list(_files(folder))
-    listed = splits_by_lists(folder, files)
+    listed = splits_by_lists(folder, files, reading.findings.remark)
     for file in files:
         split = split_of_path(file, folder) or listed.get(file, "")
         findings = reading.of(split)

@@ -239,7 +239,7 @@ def _images(folder: Path, config: _Config, reading: Reading) -> list[tuple[Path,
     if found:
         return list(found.items())
     images = list(images_under(folder))
-    listed = splits_by_lists(folder, images)
+    listed = splits_by_lists(folder, images, reading.findings.remark)
     return [(image, split_of_path(image, folder) or listed.get(image, "")) for image in images]
 
 

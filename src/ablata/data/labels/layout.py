@@ -378,8 +378,6 @@ def _by_lists(root: Path, samples: list[Sample]) -> tuple[list[Sample], list[Pat
         names = [unicodedata.normalize("NFC", name) for name in listed]
         alike = [(name, whole.get(name) or _only(bare.get(name.rpartition("/")[2], []))) for name in names]
         here = {sample.name: sample for _, sample in alike if sample is not None}
-        if not here:
-            continue
         divided += [replace(here[name], split=split) for name in sorted(here)]
         where = file.relative_to(root).as_posix()
         if absent := [name for name, sample in alike if sample is None]:
@@ -388,7 +386,7 @@ def _by_lists(root: Path, samples: list[Sample]) -> tuple[list[Sample], list[Pat
             told.append(f"{where} names {len(twice)} that {seen[twice[0]]} names too: {listing(twice[:_FEW])}")
         seen |= dict.fromkeys(here, where)
     if not divided:
-        return samples, [], ()
+        return samples, [], tuple(told)
     rest = [sample for sample in samples if sample.name not in seen]
     return divided, [file for sample in rest for file in (sample.image, sample.label) if file is not None], tuple(told)
 

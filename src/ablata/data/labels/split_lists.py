@@ -6,10 +6,10 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, listing
 from ablata.base.files import read_text
 from ablata.data.io.decode import IMAGE_SUFFIXES
 
@@ -20,6 +20,8 @@ FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_name", "img", "
 """Names of the column that names files in a table, the surest first."""
 SPLIT_COLUMNS = ("split", "subset", "set", "partition", "dataset", "usage")
 """Names of the column that names splits."""
+_TRAIN_VAL = re.compile(r"train_?val(\d{4})?", re.IGNORECASE)
+_FEW = 3
 _SPLIT = re.compile(r"(train|val|test)(?:ing|id|idation)?(?:\d{4})?")
 
 
@@ -32,39 +34,62 @@ def split_name(folder: str) -> str:
 def read_split_lists(root: Path) -> dict[str, tuple[Path, list[str]]]:
     """Return the list of each split and the names in it, without the endings of image files.
 
+    Several lists of a split are joined. Where there is no list of train, that of trainval stands for it, less what val
+    names.
+
     Raises:
         DataError: a list is no text, or a CSV without columns.
     """
     for name in LIST_FOLDERS:
         folder = root / name
-        files = sorted(folder.glob("*.txt")) if folder.is_dir() else []
-        lists = {split_name(file.stem): file for file in files if split_name(file.stem)}
+        lists: dict[str, tuple[Path, list[str]]] = {}
+        for file in sorted(folder.glob("*.txt")) if folder.is_dir() else ():
+            if split := split_name(file.stem):
+                lists.setdefault(split, (file, []))[1].extend(_names(file))
+        whole = sorted(file for file in folder.glob("*.txt") if _TRAIN_VAL.fullmatch(file.stem))
+        if whole and "train" not in lists:
+            scored = set(lists["val"][1]) if "val" in lists else set()
+            lists["train"] = (whole[0], [name for name in _names(whole[0]) if name not in scored])
         if lists:
-            return {split: (file, _names(file)) for split, file in lists.items()}
+            return lists
         if folder.is_dir() and (tables := _tables(folder)):
             return tables
     return {}
 
 
-def splits_by_lists(root: Path, files: Sequence[Path]) -> dict[Path, str]:
+def splits_by_lists(root: Path, files: Sequence[Path], tell: Callable[[str], None]) -> dict[Path, str]:
     """Return the splits of files that a list below a folder names; files that none names are left out.
 
+    Args:
+        root: the folder.
+        files: of the set.
+        tell: is told of names that fit no file, or several.
+
     Raises:
-        DataError: a list is no text.
+        DataError: a list is no text, or two name one file.
     """
+    if not files:
+        return {}
     named: dict[str, list[Path]] = {}
     for file in files:
         path = PurePosixPath(unicodedata.normalize("NFC", file.relative_to(root).with_suffix("").as_posix()))
         for start in range(len(path.parts)):
             named.setdefault("/".join(path.parts[start:]), []).append(file)
     found: dict[Path, str] = {}
-    for split, (_, names) in read_split_lists(root).items():
-        for name in names:
+    for split, (source, names) in read_split_lists(root).items():
+        where, absent = source.relative_to(root).as_posix(), list[str]()
+        for name in dict.fromkeys(names):
             parts = PurePosixPath(unicodedata.normalize("NFC", name)).parts
             tails = ("/".join(parts[start:]) for start in range(len(parts)))
             alike = next((named[tail] for tail in tails if tail in named), [])
-            if len(alike) == 1:
-                found.setdefault(alike[0], split)
+            if len(alike) != 1:
+                absent.append(name)
+            elif found.setdefault(alike[0], split) != split:
+                raise DataError("Images to score on must not be trained on",
+                                found=f"{where}: {name} is in the list of {found[alike[0]]}, too",
+                                do="remove it from one of the lists")  # fmt: skip
+        if absent:
+            tell(f"{where} names {len(absent)} that are not there, or fit several: {listing(absent[:_FEW])}")
     return found
 
 
