@@ -16,6 +16,7 @@ from ablata.notebooks.findings import RepeatedFindings, read_findings
 from ablata.notebooks.notebook import load_notebook
 from ablata.notebooks.studies import study_of
 from ablata.records import Ledger, NewRun
+from ablata.reports.replications.markdown import replications_markdown
 from ablata.studies.assess import assess
 
 Ablata = Callable[..., Any]
@@ -121,3 +122,12 @@ def test_our_runs_give_the_noise_and_the_verdicts_of_the_report(
     text = (tmp_path / "r.md").read_text()
     assert "| worse (contradicted) |" in text
     assert "| label_refinery.warmup |" in text
+
+
+def test_the_pages_of_the_docs_are_those_of_the_file_that_ships(home: Path) -> None:
+    """After a change: `sh benchmarks/collect_notebooks.sh`."""
+    with Ledger(home=home) as ledger:
+        views = replication_views.replication_views(ledger)
+    for view in views:
+        page = Path(__file__).parents[3] / "docs" / "results" / f"notebook_{view.name}.md"
+        assert page.read_text(encoding="utf-8") == replications_markdown([view]), f"write {page.name} anew"

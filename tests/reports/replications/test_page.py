@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 
-from ablata.reports.replications.claims import ClaimView, Finding, NotebookView
+from ablata.reports.replications.claims import ClaimView, Finding, NoiseView, NotebookView, OwnStudy
+from ablata.reports.replications.markdown import replications_markdown
 from ablata.reports.replications.page import replications_page, summary
+from ablata.stats import Noise
 
 MakeClaim = Callable[..., ClaimView]
 MakeNotebook = Callable[..., NotebookView]
@@ -122,3 +124,44 @@ def test_the_page_names_the_number_of_notebooks_and_no_address_outside_it(
     page = replications_page([make_notebook(make_claim("a", "better", 0.3), name=name) for name in "xyz"])
     assert "What three notebooks concluded" in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_difference_that_both_sides_find_small_counts_for_neither(make_claim: MakeClaim) -> None:
+    same = Finding(verdict="equivalent", effect=0.1, low=-0.5, high=0.7, seeds=2, margin=1.0)
+    for claim, difference, agreement in (
+        ("better", 0.3, "no larger"),
+        ("worse", -0.9, "no larger"),
+        ("better", 2.0, "contradicted"),
+        ("same", 0.3, "confirmed"),
+        ("better", None, "contradicted"),
+    ):
+        assert make_claim("a", claim, difference, finding=same).agreement == agreement
+
+
+def test_what_was_repeated_stands_with_its_noise_and_its_basis(
+    make_claim: MakeClaim, make_notebook: MakeNotebook
+) -> None:
+    own = OwnStudy(
+        name="book.factors", setup="a small network", runs=64, noise=Noise(variance=0.64, df=31), unit="%", margin=1.5,
+        claims=1, made="2026-01-01, a processor", command="ablata replicate run book --scale short",
+    )  # fmt: skip
+    found = Finding(
+        verdict="worse", effect=-0.8, low=-1.2, high=-0.4, seeds=2, basis="64 runs, averaged", study="book.factors",
+        change="wide", reverse=True, margin=1.5,
+    )  # fmt: skip
+    lost = Finding(verdict="unstable", effect=None, low=None, high=None, seeds=2)
+    guide = NoiseView(noise=Noise(variance=4.0, df=9), source="16 runs", stand_in=True)
+    view = make_notebook(
+        make_claim("a", "worse", -0.3, finding=found),
+        make_claim("b", "failed", None, finding=lost),
+        make_claim("c", "better", 0.3, noise=guide, visible=None),
+        own=(own,),
+    )
+    page = replications_page([view])
+    assert "64 runs, averaged; confirmed" in page
+    assert "0.64 to 1.06" in page
+    assert "that of our short runs on other data is 2" in page
+    text = replications_markdown([view])
+    assert "| worse (confirmed) | -0.80 [-1.20, -0.40] | book.factors: wide, taken back |" in text
+    assert "| unstable (confirmed) |  |" in text
+    assert "0.80 [0.64, 1.06]" in text

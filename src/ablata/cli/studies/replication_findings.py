@@ -12,11 +12,13 @@ from ablata.notebooks.studies import study_name
 from ablata.records.ledger import Ledger
 from ablata.reports.collect import moment, study_view
 from ablata.reports.view import ArmView, StudyView
+from ablata.stats import Noise
 from ablata.studies.planning.noise import noise_of_study
 
 if TYPE_CHECKING:
     from ablata.notebooks.studies import Scale
 
+_DIGITS = 4
 _ENDED = ("completed", "diverged")
 _SCALES: tuple[Scale, ...] = ("small", "full")
 
@@ -69,10 +71,12 @@ def _claim(arm: ArmView, question: str, trial: str) -> RepeatedClaim | None:
     if arm.verdict is None:
         return None
     effect = arm.effect
-    measured = effect is not None and effect.low is not None and effect.high is not None
-    if not measured and arm.verdict != "unstable":
+    figures = {}
+    if effect is not None and effect.low is not None and effect.high is not None:
+        figures = {"effect": effect.value, "low": effect.low, "high": effect.high}
+    elif arm.verdict != "unstable":
         return None
-    figures = {"effect": effect.value, "low": effect.low, "high": effect.high} if effect and measured else {}
+    figures = {name: round(value, _DIGITS) for name, value in figures.items()}
     return RepeatedClaim.model_validate(
         {"question": question, "trial": trial, "change": arm.name, "verdict": arm.verdict, "seeds": arm.done, **figures}
     )
@@ -81,7 +85,6 @@ def _claim(arm: ArmView, question: str, trial: str) -> RepeatedClaim | None:
 def _study(
     ledger: Ledger, view: StudyView, notebook: Notebook, scale: str, setup: str, claims: list[RepeatedClaim]
 ) -> RepeatedStudy:
-    noise = noise_of_study(ledger, view.name)
     control = next(arm for arm in ledger.studies.arms(view.name) if arm.is_control)
     cells = [cell.run for cell in ledger.studies.cells(view.name) if cell.run.state in _ENDED]
     spec = ledger.studies.get(view.name).spec
@@ -98,7 +101,7 @@ def _study(
             "unit": view.metric.unit,
             "margin": view.margin,
             "runs": len({run.id for run in cells}),
-            "noise": MeasuredNoise(sd=noise.sd, df=noise.df) if noise is not None and noise.sd > 0 else None,
+            "noise": _measured(noise_of_study(ledger, view.name)),
             "rule": f"{view.rule.mode}, {view.rule.alpha:.0%}, version {spec.get('rule_version', 1)}",
             "date": moment(max((run.finished or 0.0 for run in cells), default=None))[:10],
             "hardware": _hardware(machine),
@@ -106,6 +109,12 @@ def _study(
             "claims": tuple(claims),
         }
     )
+
+
+def _measured(noise: Noise | None) -> MeasuredNoise | None:
+    if noise is None or noise.sd <= 0:
+        return None
+    return MeasuredNoise(sd=round(noise.sd, _DIGITS), df=round(noise.df, 1))
 
 
 def _hardware(machine: dict[str, str]) -> str:

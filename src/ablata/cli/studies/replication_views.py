@@ -112,6 +112,7 @@ def _claims(question: Question, repeated: Sequence[RepeatedStudy], noise: NoiseV
             trial = question.trial(name)
             difference = question.difference(trial)
             held = difference is not None and noise is not None
+            telling = noise if noise is not None and not noise.stand_in else None
             nominal = trial.nominal or question.control.nominal
             found.append(
                 ClaimView(
@@ -126,7 +127,7 @@ def _claims(question: Question, repeated: Sequence[RepeatedStudy], noise: NoiseV
                     recorded=question.score(trial),
                     beside=question.control.change,
                     noise=noise if held else None,
-                    visible=visibility(difference, noise.noise) if difference is not None and noise else None,
+                    visible=visibility(difference, telling.noise) if difference is not None and telling else None,
                     finding=None if nominal else _finding(repeated, question.name, name),
                     nominal=nominal,
                 )
@@ -140,13 +141,14 @@ def _finding(repeated: Sequence[RepeatedStudy], question: str, trial: str) -> Fi
         return None
     study, claim = found
     seeds = f"{claim.seeds} seed{'s' if claim.seeds != 1 else ''}"
+    basis = f"{study.runs} runs, averaged over other changes" if study.factorial else seeds
     return Finding(
         verdict=claim.verdict,
         effect=claim.effect,
         low=claim.low,
         high=claim.high,
         seeds=claim.seeds,
-        basis=f"{study.runs} runs, averaged over other changes" if study.factorial else seeds,
+        basis=f"{basis}, its opposite measured" if claim.reverse else basis,
         study=study.study,
         change=claim.change,
         reverse=claim.reverse,

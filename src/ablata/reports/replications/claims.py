@@ -65,7 +65,7 @@ class NoiseView:
         noise: of one run.
         source: the runs that it comes from, half a sentence.
         ours: they are ours.
-        stand_in: they are of other data and shorter trainings than the notebook's.
+        stand_in: they are of other data and shorter trainings, so that it is told and no conclusion is held against it.
     """
 
     noise: Noise
@@ -117,7 +117,7 @@ class ClaimView:
         recorded: its own recorded score; None: none.
         beside: the control in words.
         noise: what the difference is held against; None: not known.
-        visible: whether single runs could show the difference; None where there is none or no known noise.
+        visible: whether single runs could show the difference; None where there is none, or no noise of its own kind.
         finding: our verdict; None where it was not run, or is nominal.
         nominal: the settings of the trial, or of its control, are not what the author changed: no run repeats it.
     """

@@ -65,7 +65,9 @@ def summary(views: Sequence[NotebookView]) -> tuple[Piece, ...]:
         if seeds:
             pieces.append(Piece(f"Half of these differences, if real, take {median(seeds):.0f} seeds a side or more. "))
     else:
-        pieces.append(Piece("How noisy their trainings are is not known yet: run one of the studies. "))
+        guided = any(claim.noise is not None for view in views for claim in view.claims)
+        more = "that of our short ones stands below" if guided else "run one of the studies"
+        pieces.append(Piece(f"How noisy their trainings are is not known yet: {more}. "))
     return (*pieces, *_repeated(views))
 
 
@@ -128,10 +130,11 @@ def _overview(views: Sequence[NotebookView]) -> TableSection:
             (view.count("same"), ""),
             (view.count("failed"), ""),
             (view.count("unknown", "bare"), _open_words(view)),
-            (run, _agreement_words([view])),
         )
         cells = [TableCell(text=str(count), note=note, order=count, class_="number") for count, note in counts]
-        rows.append((TableCell(text=view.name, note=view.title, link=f"#{view.name}", order=view.name), *cells))
+        agreed = ", ".join(f"{count} {agreement}" for agreement in AGREEMENTS if (count := view.agreed(agreement)))
+        name = TableCell(text=view.name, note=view.title, link=f"#{view.name}", order=view.name)
+        rows.append((name, *cells, TableCell(text=str(run), note=agreed, order=run)))
     return TableSection(
         title="Notebook by notebook",
         ident="overview",
@@ -317,7 +320,10 @@ def _caption(view: NotebookView) -> Iterator[str]:
         yield _noise_words(noise)
     if not view.noises:
         yield "How noisy one run is, is not known: no comparable study has been run here."
-    yield f"Our runs: {view.scale}" if view.scale else ""
+    if view.own:
+        yield f"Our runs: {'; '.join(dict.fromkeys(study.setup for study in view.own))}."
+    elif view.scale:
+        yield f"Our runs: {view.scale}"
 
 
 def _noise_words(view: NoiseView) -> str:
@@ -387,7 +393,9 @@ def _tolerance(claim: ClaimView) -> str:
     if not tolerable:
         return "equal figures"
     turned = "; the figures point the other way" if claim.contrary else ""
-    return f"only if the noise of one run is below {two_digits(tolerable)}{turned}"
+    guide = claim.noise if claim.noise is not None and claim.noise.stand_in else None
+    short = f"; that of our short runs on other data is {two_digits(guide.noise.sd)}" if guide else ""
+    return f"only if the noise of one run is below {two_digits(tolerable)}{short}{turned}"
 
 
 def _seeds(count: int) -> str:
