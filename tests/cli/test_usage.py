@@ -86,6 +86,21 @@ def test_markup_in_what_users_type_is_shown_as_typed(ablata: Ablata) -> None:
     assert "[bold]x[/bold]" in ablata("train", "[bold]x[/bold]").err
 
 
+def test_a_full_disk_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(**options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(main_module, "app", full)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 0}))
+    with pytest.raises(SystemExit, match="1"):
+        main([])
+    said = capsys.readouterr().err
+    assert "No space left on device: the lab's home" in said
+    assert "make room there and give the same command again" in said
+
+
 def test_debug_lets_the_error_through(monkeypatch: pytest.MonkeyPatch) -> None:
     # Set first, so that the value is put back after the test.
     monkeypatch.setenv("ABLATA_DEBUG", "")

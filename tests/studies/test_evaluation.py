@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablata.base.errors import CheckpointError, DataError, SettingsError
+from ablata.base.errors import CheckpointError, DataError, RunError, SettingsError
 from ablata.base.overrides import override
 from ablata.engine.recipe import Recipe
 from ablata.recipes.index import load_recipe
@@ -30,6 +30,17 @@ def trained(ledger: Ledger, quick: Recipe) -> RunRow:
 
 def test_the_last_checkpoint_scores_what_the_run_recorded(ledger: Ledger, trained: RunRow) -> None:
     assert evaluate_run(ledger, trained.id[:6]).scores == pytest.approx(trained.scores, abs=1e-5)
+
+
+def test_scores_that_a_full_disk_does_not_take_are_told(
+    ledger: Ledger, trained: RunRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RunError, match=r"evaluations/last-eval.*No space left.*val/plain/top1 (.|\n)*make room there"):
+        evaluate_run(ledger, trained.id)
 
 
 def test_saved_predictions_give_the_scores_and_every_class(ledger: Ledger, trained: RunRow, tmp_path: Path) -> None:

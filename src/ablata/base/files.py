@@ -130,9 +130,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes, fence: Fence = nullcontext) -> None:
-    """Write `content` to `path` atomically, replacing it inside the fence."""
+    """Write `content` to `path` atomically, replacing it inside the fence.
+
+    Raises:
+        OSError: it cannot be written, with the name of the file.
+    """
     with atomic_path(path, fence) as temporary:
-        temporary.write_bytes(content)
+        try:
+            temporary.write_bytes(content)
+        except OSError as error:
+            # A write that finds no room does not say where.
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def write_text(path: Path, content: str, fence: Fence = nullcontext) -> None:

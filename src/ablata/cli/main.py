@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Annotated
 
 import typer
 
-from ablata.base.errors import AblataError, UserError
+from ablata.base.errors import AblataError, UserError, listing
+from ablata.base.home import lab_home
 from ablata.base.libraries import vision_libraries
 from ablata.base.version import __version__
 from ablata.cli import (
@@ -108,6 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(1)
         if os.environ.get("ABLATA_DEBUG"):
             raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            fail(_no_room(error))
+            sys.exit(1)
         kind = UserError if isinstance(error, _PLACES) else AblataError
         found = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
         told = kind("A file must be one that can be read or written", found=found)
@@ -122,6 +129,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         fail(trouble)
         sys.exit(trouble.exit_code)
+
+
+_LITTLE = 1 << 20
+"""Bytes below which a disk is taken for full."""
+
+
+def _no_room(error: OSError) -> AblataError:
+    """Return what a full disk means: which one it is, and what to do."""
+    home = lab_home()
+    places = {"the lab's home": home, "the working folder": Path.cwd(), "temporary files": Path(gettempdir())}
+    full = [
+        f"{name} {place}"
+        for name, place in places.items()
+        if (shutil.disk_usage(next(each for each in (place, *place.parents) if each.exists())).free < _LITTLE)
+    ]
+    where = error.filename or listing(full)
+    return AblataError(
+        "The disk must have room for what is written",
+        found=f"{error.strerror}: {where}",
+        do=f"make room there and give the same command again (`ablata runs prune` thins the checkpoints in {home}), or "
+        "set ABLATA_HOME to a copy of the lab on another disk",
+    )
 
 
 def _database_trouble(error: Exception) -> AblataError | None:

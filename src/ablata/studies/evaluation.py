@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ablata.base.errors import CheckpointError, SettingsError
+from ablata.base.errors import CheckpointError, RunError, SettingsError, listing
 from ablata.base.files import atomic_path, write_text
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
@@ -123,6 +123,7 @@ def evaluate_run(
 
     Raises:
         UserError: no such run or checkpoint, or the data at hand does not fit it; both sides are named.
+        RunError: the disk does not take the scores; the error tells them.
     """
     run = ledger.runs.get(run_id)
     recipe = _same_but_place(restore_run(ledger, run, trust=trust_code, say=say), overrides)
@@ -162,15 +163,21 @@ def evaluate_run(
     data = "+".join(filter(None, (data, task.split_fingerprint(split))))
     if save_to is not None:
         _save(save_to, found)
-    for name, scores_of in totals.items():
-        write_evaluation(
-            ledger.runs.folder(run),
-            StoredEvaluation(
-                which, weights, int(saved.facts["step"]), split, name, scores_of, _now(), data, tuple(overrides)
-            ),
-        )
     before = "raw/" if saved.averages and weights == "raw" else ""
     scores = {f"{before}{split}/{name}/{key}": value for name, total in totals.items() for key, value in total.items()}
+    for name, scores_of in totals.items():
+        stored = StoredEvaluation(
+            which, weights, int(saved.facts["step"]), split, name, scores_of, _now(), data, tuple(overrides)
+        )
+        try:
+            write_evaluation(ledger.runs.folder(run), stored)
+        except OSError as error:
+            raise RunError(
+                "An evaluation must be kept in the folder of its run",
+                found=f"{error.filename}: {error.strerror}; its scores are "
+                + listing(f"{key} {value:.6g}" for key, value in scores.items()),
+                do="make room there, or make it writable, and evaluate again",
+            ) from None
     return Evaluation(
         run.id, which, scores, data, run.data,
         found.classes, found.class_metric, found.class_scores, found.confusion,
