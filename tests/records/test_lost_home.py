@@ -7,7 +7,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,26 +158,31 @@ with Ledger(home=Path(sys.argv[1])) as ledger:
 """
 
 
+@pytest.fixture
+def open_lab(lab: Path) -> Iterator[Path]:
+    """The lab where every user may look: pytest closes its own folder to others whenever another pytest begins."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(shutil.copytree(lab, Path(folder) / "lab"))
+        Path(folder, "lab").chmod(0o755)
+
+
 @pytest.mark.parametrize("crashed", [False, True])
 def test_a_home_that_cannot_be_written_can_be_read_and_says_so_when_it_is_written(
-    lab: Path, tmp_path: Path, crashed: bool
+    open_lab: Path, tmp_path: Path, crashed: bool
 ) -> None:
     if crashed:
         # A log that nobody has taken into the file, as a kill leaves it.
-        with Ledger(home=lab):
+        with Ledger(home=open_lab):
             for suffix in ("", "-wal", "-shm"):
-                shutil.copy(f"{lab / LEDGER_FILE}{suffix}", f"{lab / 'copy'}{suffix}")
+                shutil.copy(f"{open_lab / LEDGER_FILE}{suffix}", f"{open_lab / 'copy'}{suffix}")
         for suffix in ("", "-wal", "-shm"):
-            shutil.move(f"{lab / 'copy'}{suffix}", f"{lab / LEDGER_FILE}{suffix}")
-    for folder in (lab, *(parent for parent in lab.parents if parent.name.startswith(("pytest-", "test_", "popen-")))):
-        folder.chmod(0o555 if folder == lab else 0o755)
-    try:
-        command = [sys.executable, "-c", READ, str(lab), str(tmp_path / "another")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    finally:
-        lab.chmod(0o755)
+            shutil.move(f"{open_lab / 'copy'}{suffix}", f"{open_lab / LEDGER_FILE}{suffix}")
+    open_lab.chmod(0o555)
+    command = [sys.executable, "-c", READ, str(open_lab), str(tmp_path / "another")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.stderr == ""
-    assert done.stdout.splitlines() == ["3 2", f"{lab / LEDGER_FILE}, which can only be read"]
+    assert done.stdout.splitlines() == ["3 2", f"{open_lab / LEDGER_FILE}, which can only be read"]
 
 
 def test_a_damaged_page_met_in_the_middle_of_a_command_is_told_in_words(lab: Path) -> None:
