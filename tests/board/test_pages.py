@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from .conftest import HOSTILE, KEY
 
-PATHS = ("/studies", "/studies/done", "/studies/going-on", "/runs", "/data", "/notes", "/machine", "/start")
+PATHS = ("/studies", "/studies/done", "/studies/going-on", "/loops", "/runs", "/data", "/notes", "/machine", "/start")
 
 
 def run_ids(client: TestClient) -> list[str]:

@@ -217,3 +217,18 @@ def test_an_arm_is_told_by_the_words_and_values_that_it_changes() -> None:
     }.items():
         assert control.arm(change).changes(control) == [told]
     assert control.arm({"lr": 2}).changes(control) == ["lr: 1 -> 2"]
+
+
+def test_a_ref_decides_the_code_where_sources_are_declared(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print(1)")
+    _git(tmp_path, "init", "-q")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-qm", "first")
+    here = Command.of("python train.py", scores=["acc"], sources=("train.py",), folder=str(tmp_path))
+    there = here.arm("git:HEAD")
+    before = code_of(here, here.words), code_of(there, there.words)
+    (tmp_path / "train.py").write_text("print(2)")
+    assert code_of(here, here.words) != before[0]
+    assert code_of(there, there.words) == before[1]
+    _git(tmp_path, "commit", "-qam", "second")
+    assert code_of(there, there.words) != before[1], "the branch has moved"

@@ -114,7 +114,7 @@ def compare(
     }  # fmt: skip
     with open_ledger(ledger) if ledger is not None or home is None else Ledger(home=Path(home)) as opened:
         if control.is_score_unclear and workers == 0:
-            control = _with_first_score(opened, control, first_seed, lower)
+            control = with_first_score(opened, control, first_seed, lower)
             study = replace(study, control=control)
         study = replace(study, commands=(_call(control, study, given),))
         study = study if name else named_by_content(study, control.name)
@@ -133,7 +133,7 @@ def _as_recorded(known: StudyRow, study: Study, question: str | None) -> Study:
     )  # fmt: skip
 
 
-def _with_first_score(ledger: Ledger, control: Function, seed: int, lower: bool | None) -> Function:
+def with_first_score(ledger: Ledger, control: Function, seed: int, lower: bool | None) -> Function:
     """Return the control with the score that its first run returns, where its text does not tell.
 
     Raises:

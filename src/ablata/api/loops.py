@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from ablata.api.comparing import with_first_score
 from ablata.api.opening import LedgerAddress, open_ledger, warn
 from ablata.api.progress import progress_console
 from ablata.api.rows import ResultRows
@@ -105,8 +106,10 @@ class Loop:
         self._given, self._home = ledger, None if home is None else Path(home)
         self._console = progress_console(progress) if progress is None or isinstance(progress, bool) else progress
         made = _trainer(start, score, lower, timeout, inputs)
-        self._trainers = Trainers(made if isinstance(made, Function) else None)
         with self._opened() as opened:
+            if isinstance(made, Function) and made.is_score_unclear:
+                made = with_first_score(opened, made, first_seed, lower)
+            self._trainers = Trainers(made if isinstance(made, Function) else None)
             if made is None:
                 opened.loops.get(name)
             else:
