@@ -18,11 +18,13 @@ from ablata.api.runs import RunResult
 from ablata.base.errors import AblataError, DivergedError, SettingsError, StoppedError
 from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.settings import expand, placed, settings_hash
+from ablata.engine.batch_size import with_batch
 from ablata.engine.checkpoints import LAST
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.hardware.process_group import ProcessGroup, from_environment, process_group
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporters
+from ablata.engine.task import RunContext
 from ablata.engine.train import train as train_recipe
 from ablata.recipes.index import load_recipe
 from ablata.records.ledger import Ledger
@@ -123,7 +125,7 @@ class _Training:
         resume: str | None,
     ) -> RunRow:
         """Train the recipe, after all that it starts from, and return its run."""
-        made = self._recipe(recipe, override_texts(overrides), resume)
+        made = self._with_batch(self._recipe(recipe, override_texts(overrides), resume))
         if resume is not None:
             seed = self._ledger.runs.get(resume).seed
         with process_group(self._group, choose_device(made.compute.device, self._group.local_rank)):
@@ -150,6 +152,18 @@ class _Training:
                 do=f"train another run: ablata train {run.recipe_name} KEY=VALUE",
             )
         return changed
+
+    def _with_batch(self, recipe: Recipe) -> Recipe:
+        """Return a recipe whose batch is a number, and say how that of `train.batch=auto` came about."""
+        if recipe.train.batch == "auto":
+            self._progress.say("train.batch=auto: steps of growing batches are measured")
+        threads = recipe.compute.threads or torch.get_num_threads()
+        torch.set_num_threads(threads)
+        context = RunContext(choose_device(recipe.compute.device), cache_folder(self._ledger), self._group)
+        made, found = with_batch(recipe, context)
+        if found is not None:
+            self._progress.say(f"train.batch={found}")
+        return made
 
     def _one(self, recipe: Recipe, seed: int, resume: str | None, parent: str | None, *, is_last: bool) -> RunRow:
         """Train one run of the chain together with the other processes, unless an equal one has ended."""

@@ -118,7 +118,7 @@ class Evaluator:
     def _precise(self, step: int) -> Statistics:
         settings = self.train.precise_bn
         assert settings is not None
-        count = settings.batches(self.train.batch, self.task.steps_per_epoch)
+        count = settings.batches(self.train.batch_size, self.task.steps_per_epoch)
         seen = self.task.norm_images(settings.images, max(0, step - count), count)
         parts = (part for images in seen for part in images.chunk(self.train.accumulate))
         return population_statistics(self.model, parts, self.group)

@@ -7,21 +7,15 @@ schedule and its end are those of a training that was not interrupted.
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
-
-import torch
 
 from ablata.base.files import write_text
 from ablata.engine.checkpoints import Attempt
-from ablata.engine.loop import train_steps
+from ablata.engine.measuring import measure
 from ablata.engine.recipe import Recipe
-from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
-from ablata.engine.train_state import TrainState
 
 LENGTH = "length.json"
-_TIMED_STEPS = 8
 
 
 def with_steps(recipe: Recipe, seed: int, folder: Path, context: RunContext, attempt: Attempt) -> Recipe:
@@ -39,7 +33,13 @@ def with_steps(recipe: Recipe, seed: int, folder: Path, context: RunContext, att
     path, group = folder / LENGTH, context.group
     kept = group.broadcast_object(json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None)
     if kept is None:
-        kept = group.broadcast_object(measured(recipe, seed, context))
+        cost = measure(recipe, seed, context)
+        kept = group.broadcast_object({
+            "steps": steps_within(60 * recipe.train.minutes, cost.step, cost.evaluation, cost.interval),
+            "seconds_a_step": cost.step,
+            "seconds_an_evaluation": cost.evaluation,
+            "steps_an_epoch": cost.steps_per_epoch,
+        })  # fmt: skip
         if group.is_main:
             folder.mkdir(parents=True, exist_ok=True)
             write_text(path, json.dumps(kept), attempt.held)
@@ -47,32 +47,13 @@ def with_steps(recipe: Recipe, seed: int, folder: Path, context: RunContext, att
     return recipe.model_copy(update={"train": train})
 
 
-def measured(recipe: Recipe, seed: int, context: RunContext) -> dict[str, float]:
-    """Train a few steps and evaluate once, of which nothing is kept.
+def steps_within(seconds: float, step: float, evaluation: float, interval: int) -> int:
+    """Return how many optimiser steps fit into a time, at least 1.
 
     Args:
-        recipe: an effective one, with `train.minutes`.
-        seed: of its random numbers.
-        context: device, cache, processes.
-
-    Returns:
-        `steps` that fit into its minutes, `seconds_a_step`, `seconds_an_evaluation`, `steps_an_epoch`.
+        seconds: the time.
+        step: seconds of a step.
+        evaluation: seconds of an evaluation; one follows the last step.
+        interval: steps between two evaluations; 0: there is none on the way.
     """
-    short = recipe.train.model_copy(update={"minutes": None, "steps": _TIMED_STEPS})
-    torch.manual_seed(seed)
-    with tempfile.TemporaryDirectory() as place:
-        state = TrainState(recipe.model_copy(update={"train": short}), seed, Path(place), context, Reporter())
-        state.train_mode()
-        train_steps(state)
-    timer = state.timer
-    step = 1 / (timer.steps_per_second() or state.total / timer.seconds())
-    interval = recipe.train.evaluate_every * state.task.steps_per_epoch
-    evaluation = timer.evaluation_seconds()
-    budget = 60 * (recipe.train.minutes or 0) - evaluation
-    steps = max(1, int(budget / (step + (evaluation / max(1, round(interval)) if interval else 0))))
-    return {
-        "steps": steps,
-        "seconds_a_step": step,
-        "seconds_an_evaluation": evaluation,
-        "steps_an_epoch": state.task.steps_per_epoch,
-    }
+    return max(1, int((seconds - evaluation) / (step + (evaluation / interval if interval else 0))))

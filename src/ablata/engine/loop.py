@@ -136,7 +136,7 @@ class LossLog:
                 epoch=s.step / s.task.steps_per_epoch,
                 losses=losses,
                 learning_rate=s.learning_rate,
-                images_per_second=s.timer.steps_per_second() * s.recipe.train.batch,
+                images_per_second=s.timer.steps_per_second() * s.recipe.train.batch_size,
                 seconds_left=s.timer.seconds_left(),
                 scores=s.scores,
             )

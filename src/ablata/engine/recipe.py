@@ -64,8 +64,10 @@ class Train(Settings):
     patience: Annotated[int, Field(ge=1)] | None = None
     """End after so many evaluations in a row without a better score of the kind that the recipe is judged by (`judge`
     names another); null: train to the end."""
-    batch: Annotated[int, Field(ge=1)] = 128
-    """Images in one optimiser step, over all processes and all accumulated parts together."""
+    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 128
+    """Images in one optimiser step, over all processes and all accumulated parts together. auto: the largest power of
+    two (times `accumulate`) that fits the memory here and makes at least eight steps of an epoch; measured before the
+    run is recorded, whose settings have the number. The learning rate follows it only as `optim.scaling` says."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Parts that the batch is computed in, one after the other, to save memory."""
     clip: Annotated[float, Field(gt=0)] | None = None
@@ -93,11 +95,25 @@ class Train(Settings):
             raise ValueError(f"give exactly one of train.epochs, train.steps and train.minutes, got {got}")
         if self.patience is not None and not self.evaluate_every:
             raise ValueError("train.patience counts evaluations on the way: set train.evaluate_every above 0")
-        if self.batch % self.accumulate:
+        if self.batch != "auto" and self.batch % self.accumulate:
             raise ValueError(
                 f"train.batch must be divisible by train.accumulate, got {self.batch} and {self.accumulate}"
             )
         return self
+
+    @property
+    def batch_size(self) -> int:
+        """Return `batch` as a number.
+
+        Raises:
+            SettingsError: it is auto, and was not measured.
+        """
+        if self.batch == "auto":
+            raise SettingsError(
+                "A batch must be a number here", found="train.batch=auto, which `ablata train` measures",
+                do="train.batch=32, or another number",
+            )  # fmt: skip
+        return self.batch
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Return the number of optimiser steps that the schedule is planned for; of minutes that were not measured yet
@@ -262,7 +278,7 @@ class Recipe(Settings):
         """
         count = self.training_samples(cache)
         if count is not None:
-            refuse_less_than_a_batch(count, self.train.batch)
+            refuse_less_than_a_batch(count, self.train.batch_size)
 
     # Other forms of the recipe, and looking at its data. A task offers what it can; the rest is refused in words.
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -199,6 +200,15 @@ class Task(ABC, Generic[B]):
     @abstractmethod
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Score the model; every sample of the split counts once, over all processes."""
+
+    @contextmanager
+    def evaluating_part(self, samples: int) -> Iterator[float]:
+        """Evaluate so many samples of each split at most within a `with` block, where a task can; here always all.
+
+        Yields:
+            The fraction of all samples that are evaluated, above 0, at most 1.
+        """
+        yield 1.0
 
     def class_scores(self, split: str, protocol: str) -> dict[str, float]:
         """Return each class's score in the last evaluation of a split by a protocol, in percent, by `iou/CLASS`.

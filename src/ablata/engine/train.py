@@ -127,7 +127,7 @@ def train(
             state.save_gallery()
         cost = complexity.as_dict() | {
             "seconds": state.seconds(),
-            "images_per_second": state.timer.steps_per_second() * recipe.train.batch,
+            "images_per_second": state.timer.steps_per_second() * recipe.train.batch_size,
             "evaluation_seconds": state.timer.evaluation_seconds(),
             "peak_memory_bytes": float(peak_memory(device)),
             "steps": float(state.step),

@@ -88,7 +88,7 @@ class TrainState:
         self.recipe, self.seed, self.folder, self.context = recipe, seed, folder, context
         self.device, self.group = context.device, context.group
         self.reporter = reporter if context.group.is_main else Reporter()
-        self.group.local_batch_size(recipe.train.batch, recipe.train.accumulate)
+        self.group.local_batch_size(recipe.train.batch_size, recipe.train.accumulate)
         self.precision = choose_precision(recipe.compute.precision, self.device)
         self.task = recipe.build(seed, context)
         self._load_start()
@@ -100,8 +100,8 @@ class TrainState:
         self.frozen = self._frozen()
         if recipe.freeze_epochs is None:
             self.frozen.at(0)
-        self.optimiser = recipe.optim.build(self.model, recipe.train.batch)
-        self.base_lr, self.lr_note = recipe.optim.scaled_lr(recipe.train.batch)
+        self.optimiser = recipe.optim.build(self.model, recipe.train.batch_size)
+        self.base_lr, self.lr_note = recipe.optim.scaled_lr(recipe.train.batch_size)
         self.schedule: Callable[[int], float] = recipe.schedule.build(self.base_lr, planned, self.task.steps_per_epoch)
         self.ema = recipe.ema.build(self.model) if recipe.ema else None
         self.evaluator = Evaluator(recipe.train, self.task, self.model, self.ema, self.group)
@@ -132,7 +132,7 @@ class TrainState:
 
     def _prepare_model(self, model: nn.Module) -> nn.Module:
         if self.recipe.train.bn_momentum is not None:
-            set_bn_momentum(model, self.recipe.train.bn_momentum, self.recipe.train.batch)
+            set_bn_momentum(model, self.recipe.train.bn_momentum, self.recipe.train.batch_size)
         if not self.group.is_single and self.recipe.compute.sync_batch_norm:
             model = convert_sync_batchnorm(model)
         if self.recipe.compute.compile and self.device.type == "cpu":

@@ -40,7 +40,7 @@ def common_beginnings(study: Study, cache: Path) -> dict[str, Any]:
         return {}
     from ablata.engine.forking import acts_from, planned_steps
 
-    steps_per_epoch = samples // control.train.batch
+    steps_per_epoch = samples // control.train.batch_size
     total = planned_steps(control, steps_per_epoch)
     steps = {}
     for name, arm in study.recipes.items():

@@ -153,6 +153,12 @@ class Study:
         except ValueError as error:
             raise SettingsError(str(error), found=f"study {self.name}") from None
         self._add_arms(made)
+        for name, recipe in made.items():
+            if not isinstance(recipe, Outside) and recipe.train.batch == "auto":
+                raise SettingsError(
+                    "A study compares batches that are numbers: one that a machine chooses differs from arm to arm",
+                    found=f"train.batch=auto in {name}", do="train.batch=N; `ablata train` says which number fits here",
+                )  # fmt: skip
 
     def _refuse_unfit_guards(self) -> None:
         kinds = {"factors": self.factors, "aa": self.aa, "pick": self.pick, "extendable": self.extendable}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -165,7 +166,7 @@ class DatasetTask(Task[BatchT]):
         Raises:
             DataError: the batch does not fit the training set.
         """
-        self.loader = self.data.train_loader(seed, self.recipe.train.batch, **self._place(), **options)
+        self.loader = self.data.train_loader(seed, self.recipe.train.batch_size, **self._place(), **options)
         self.steps_per_epoch = self.loader.steps_per_epoch
 
     def eval_batches(self, split: str, batch_size: int | None = None, **options: Any) -> EvalLoader[BatchT]:
@@ -179,6 +180,17 @@ class DatasetTask(Task[BatchT]):
         size = batch_size or self.recipe.train.evaluate_batch
         loader: EvalLoader[BatchT] = self.data.eval_loader(split, size, **self._place(), **options)
         return loader
+
+    @contextmanager
+    def evaluating_part(self, samples: int) -> Iterator[float]:
+        """Shorten the splits that are scored; see `Task.evaluating_part`."""
+        whole = {split: self.data.splits[split] for split in self.splits}
+        parts = {split: replace(one, index=evenly_spaced(one.index, samples)) for split, one in whole.items()}
+        self.data.splits |= parts
+        try:
+            yield sum(map(len, parts.values())) / max(1, sum(map(len, whole.values())))
+        finally:
+            self.data.splits |= whole
 
     def samples(self, split: str, index: np.ndarray) -> EvalLoader[BatchT]:
         """Return some samples of a split, int64 row numbers, in batches of one, on every process alike."""

@@ -20,7 +20,7 @@ def preview_images(recipe: Recipe, settings: Any, *, seed: int, step: int, count
         seed, step, count, cache: as for `Recipe.preview`.
     """
     data = settings.build(cache)
-    loader = data.train_loader(seed, min(recipe.train.batch, data.sizes["train"]))
+    loader = data.train_loader(seed, min(recipe.train.batch_size, data.sizes["train"]))
     raw = next(loader.batches(step, step + 1))
     with torch.random.fork_rng(devices=[]):
         seen = loader.augment(raw, step, loader.epoch_of(step))

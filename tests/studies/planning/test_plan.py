@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ablata.studies.planning.plan as plans
-import ablata.studies.planning.timing as timing
+import ablata.engine.measuring as measuring
 from ablata.records import Ledger
 from ablata.stats import calibrate, noise_from_scores, plan
 from ablata.studies.identity import new_run, record_environment
@@ -50,8 +50,8 @@ def test_steps_are_timed_with_the_threads_of_a_worker(
     ledger: Ledger, make_study: Record, monkeypatch: pytest.MonkeyPatch, quick: Any
 ) -> None:
     seen, before = [], torch.get_num_threads()
-    real = timing.train_steps
-    monkeypatch.setattr(timing, "train_steps", lambda session: (seen.append(torch.get_num_threads()), real(session)))
+    real = measuring.train_steps
+    monkeypatch.setattr(measuring, "train_steps", lambda session: (seen.append(torch.get_num_threads()), real(session)))
     freely = quick.model_copy(update={"compute": quick.compute.model_copy(update={"threads": None})})
     plan_study(ledger, make_study(control=freely), workers=2, threads=3)
     assert set(seen) == {3}

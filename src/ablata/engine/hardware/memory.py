@@ -7,6 +7,7 @@ freed. A training frees and asks for the same activations in each step, and each
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import resource
 import sys
@@ -36,6 +37,40 @@ def keep_memory() -> str:
     if size is None or not mallopt(_TRIM_THRESHOLD, 2**31 - 1):
         return "freed memory goes back as the system likes: mallopt refused"
     return f"blocks up to {size >> 20} MiB stay with the process when they are freed (glibc mallopt)"
+
+
+_INFO = Path("/proc/meminfo")
+_GROUPS = (("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+           ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"))  # fmt: skip
+"""Limit and use of a container, in the second and the first version of control groups."""
+
+
+def available_memory(device: torch.device) -> float:
+    """Return the bytes that this process may still take, with those it has: of the GPU, or of the machine or container.
+
+    Where a system does not say what is free, half of its memory is taken for it.
+    """
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
+    free = [float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 2]
+    if _INFO.exists():
+        told = dict(line.split(":", 1) for line in _INFO.read_text().splitlines() if ":" in line)
+        if "MemAvailable" in told:
+            free = [1024.0 * int(told["MemAvailable"].split()[0])]
+    for limit, use in _GROUPS:
+        try:
+            free.append(float(int(Path(limit).read_text()) - int(Path(use).read_text())))
+        except (OSError, ValueError):
+            continue  # no container, or none with a limit
+    return max(0.0, min(free)) + _resident()
+
+
+def _resident() -> float:
+    """Return the bytes of memory that this process has; 0 where the system does not say."""
+    if not _STATUS.exists():
+        return 0.0
+    sizes = [line.split()[1] for line in _STATUS.read_text().splitlines() if line.startswith("VmRSS:")]
+    return 1024.0 * int(sizes[0]) if sizes else 0.0
 
 
 _STATUS = Path("/proc/self/status")

@@ -1,4 +1,4 @@
-"""Cross-entropy of class labels, with label smoothing in two forms and the two labels of mixed images.
+"""Cross-entropy of class labels, with class weights, label smoothing in two forms and the two labels of mixed images.
 
 Letters: B rows, K classes, t a row's target, p = softmax(logits).
 """
@@ -13,6 +13,13 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from ablata.losses.classification.base import LabelLoss, LabelLossSettings
+from ablata.nn.dtypes import as_float32
+
+Weight = Annotated[float, Field(ge=0)]
+WeightsOf = Literal["inverse", "sqrt"]
+"""How weights are made from the images of each class in the training set."""
+_LEAST = 1e-12
+"""Where every weight of a batch is 0 the loss is 0."""
 
 
 class CrossEntropy(LabelLossSettings):
@@ -28,6 +35,11 @@ class CrossEntropy(LabelLossSettings):
     implementation: Literal["fused", "autograd", "custom"] = "fused"
     """What computes it, of equal value and gradient: torch's own kernel; elementary operations and their automatic
     gradient; or a backward pass by hand, p sum t - t, that keeps one [B, K] tensor and computes it again."""
+
+    weights: tuple[Weight, ...] | dict[str, Weight] | WeightsOf | None = None
+    """A weight for each class, in the order of the class list; or of some classes by name, the others having 1; or made
+    from the images of each class in the training set: inverse (1 / share) or sqrt (its root), their mean 1. An image
+    has its label's weight, and the mean is divided by the weights that counted, as torch's own weighted mean."""
 
     @model_validator(mode="after")
     def _one_form(self) -> CrossEntropy:
@@ -55,9 +67,45 @@ class CrossEntropyLoss(LabelLoss):
 
     Args:
         settings: see `CrossEntropy`.
+
+    Raises:
+        ValueError: the weights are names still, not numbers in the order of the class list.
     """
 
     settings: CrossEntropy
+    weights: Tensor | None
+
+    def __init__(self, settings: CrossEntropy) -> None:
+        super().__init__(settings)
+        if isinstance(settings.weights, dict | str):
+            raise ValueError(f"weights must be numbers in the order of the class list here, got {settings.weights}")
+        weights = None if settings.weights is None else torch.tensor(settings.weights)
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        labels_b: Tensor | None = None,
+        lam: Tensor | None = None,
+        mix_target: Literal["labels", "losses"] = "labels",
+    ) -> Tensor:
+        """Return the mean over the batch, a scalar, with class weights where there are any; see `LabelLoss.forward`."""
+        if self.weights is None:
+            return super().forward(logits, labels, labels_b, lam, mix_target)
+        logits = as_float32(logits)
+        weights = self.weights.to(logits.device)
+        own = weights[labels]
+        if labels_b is None or lam is None:
+            return (own * self.hard_loss(logits, labels)).sum() / own.sum().clamp(min=_LEAST)
+        lam = lam.to(logits.dtype)
+        own, other = lam * own, (1 - lam) * weights[labels_b]
+        if mix_target == "labels":
+            target = self.target(labels, logits.shape[1], labels_b, lam, logits.dtype)
+            losses = (own + other) * self.soft_loss(logits, target)
+        else:
+            losses = own * self.hard_loss(logits, labels) + other * self.hard_loss(logits, labels_b)
+        return losses.sum() / (own + other).sum().clamp(min=_LEAST)
 
     def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss [B] of logits [B, K] with labels int64 [B]."""

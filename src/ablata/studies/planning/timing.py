@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from ablata.engine.hardware.memory import peak_memory, reset_peak_memory
 from ablata.engine.hardware.precision import choose_device
-from ablata.engine.loop import train_steps
+from ablata.engine.measuring import measure
 from ablata.engine.recipe import Recipe
-from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
-from ablata.engine.train_state import TrainState
-
-_TIMED_STEPS = 8
 
 
 def time_steps(recipe: Recipe, cache: Path, threads: int | None = None) -> tuple[float, float, int]:
-    """Estimate a run's cost from a few steps and one evaluation; nothing is kept of them.
+    """Estimate a run's cost from a few steps and a part of an evaluation; nothing is kept of them.
 
     Args:
         recipe: one that starts from nothing.
@@ -34,22 +28,14 @@ def time_steps(recipe: Recipe, cache: Path, threads: int | None = None) -> tuple
     Raises:
         UserError: the recipe cannot be built.
     """
-    recipe, device = recipe.effective(), choose_device(recipe.compute.device)
+    recipe = recipe.effective()
     threads = threads or torch.get_num_threads()
-    torch.manual_seed(0)
-    reset_peak_memory(device)
-    with _threads(min(threads, recipe.compute.threads or threads)), tempfile.TemporaryDirectory() as folder:
-        state = TrainState(recipe, 0, Path(folder), RunContext(device, cache), Reporter())
-        total, evaluations = state.total, state.evaluations_left()
-        state.total = min(_TIMED_STEPS, total)
-        state.train_mode()
-        train_steps(state)
-        timer = state.timer
-    rate = timer.steps_per_second() or state.total / timer.seconds()
-    seconds = total / rate + evaluations * timer.evaluation_seconds()
+    with _threads(min(threads, recipe.compute.threads or threads)):
+        cost = measure(recipe, 0, RunContext(choose_device(recipe.compute.device), cache))
+    seconds = cost.total * cost.step + cost.evaluations * cost.evaluation
     if recipe.train.minutes is not None:
         seconds = 60 * recipe.train.minutes
-    return seconds, float(peak_memory(device)), state.total
+    return seconds, cost.memory, cost.timed
 
 
 @contextmanager

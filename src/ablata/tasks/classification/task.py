@@ -33,6 +33,7 @@ from ablata.models.classification.any import AnyClassifier
 from ablata.models.classification.digits_net import DigitsNet
 from ablata.records.run_folder.items import ItemScores
 from ablata.structures.batch import ImageBatch
+from ablata.tasks.class_weights import with_label_weights
 from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict
 from ablata.tasks.classification.rotation import Rotation
 from ablata.tasks.dataset_task import check_labels, warn_of_probabilities
@@ -71,6 +72,8 @@ class Classify(DistillableRecipe):
         paired = isinstance(self.loss, CrossEntropy) and self.loss.on is not None
         if paired and self.refine is not None and self.refine.smoothing:
             raise ValueError("refine.smoothing changes loss.smoothing, in whose place loss.on stands: set one of them")
+        if isinstance(self.loss, CrossEntropy) and self.loss.weights is not None and self.refine is not None:
+            raise ValueError("loss.weights weighs labels, and refine learns from predictions: set one of them to null")
         if isinstance(round_data(self), ReidSettings):
             raise ValueError(
                 f"refine.target must be a set of classes, and {round_data(self).kind} is one of identities"
@@ -163,7 +166,8 @@ class ClassifyTask(DistillableTask):
         self.pair_with_peer(self._network)
         if recipe.rotation is not None:
             self.model, self.outputs = recipe.rotation.attach(self.model, self.example()), ("logits", "rotation")
-        self.criterion = recipe.loss.build()
+        labels = data.split_labels("train").numpy()
+        self.criterion = with_label_weights(recipe.loss, self.classes, labels).build()
         self.load_batches(seed)
         self.find_teacher()
 

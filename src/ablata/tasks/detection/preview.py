@@ -26,7 +26,7 @@ def preview_objects(recipe: Recipe, *, seed: int, step: int, count: int, cache: 
     """Draw the images of some training steps; arguments as of `Recipe.preview`."""
     settings = recipe.data  # type: ignore[attr-defined]
     data: DetectionDataset = settings.build(cache)
-    loader = data.train_loader(seed, min(recipe.train.batch, data.sizes["train"]))
+    loader = data.train_loader(seed, min(recipe.train.batch_size, data.sizes["train"]))
     count = min(count, _MOST, data.sizes["train"])
     steps = -(-count // loader.batch_size)
     images, captions = [], []

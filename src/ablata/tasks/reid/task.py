@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -27,6 +29,7 @@ from ablata.models.classification.small_resnet import CifarResNet
 from ablata.records.run_folder.items import ItemScores
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
+from ablata.tasks.class_weights import with_label_weights
 from ablata.tasks.dataset_task import check_labels, warn_of_probabilities
 from ablata.tasks.distillation.distiller import round_seed
 from ablata.tasks.distillation.settings import Refinement, round_data
@@ -66,6 +69,8 @@ class Reidentify(DistillableRecipe):
                 "a mixed image has no one identity, so triplet and data.augment.mix exclude each other; "
                 "switch one off with =null"
             )
+        if self.loss.weights is not None and self.refine is not None:
+            raise ValueError("loss.weights weighs labels, and refine learns from predictions: set one of them to null")
         if not isinstance(round_data(self), ReidSettings):
             raise ValueError("refine.target must be a set of identities: persons or market")
         return self
@@ -139,7 +144,8 @@ class ReidentifyTask(DistillableTask):
         self._refuse_settings()
         self.outputs = ("logits",) if recipe.triplet is None else ("logits", "features")
         self.pair_with_peer(self._network)
-        self.criterion = recipe.loss.build()
+        labels = data.split_labels("train").numpy() if self.labelled else np.zeros(0, np.int64)
+        self.criterion = with_label_weights(recipe.loss, self.classes, labels).build()
         self.triplet = None if recipe.triplet is None else recipe.triplet.build()
         self.load_batches(seed)
         self.notices = (*data.notices, *self._unanswerable())
@@ -221,6 +227,10 @@ class ReidentifyTask(DistillableTask):
         return scores | self.distiller.scores(
             split, protocol, lambda network, part, way: self.score(self.embed(network, part, way), part).scores()
         )
+
+    def evaluating_part(self, samples: int) -> AbstractContextManager[float]:
+        """Evaluate all: a query without its gallery has no score; see `Task.evaluating_part`."""
+        return nullcontext(1.0)
 
     def item_scores(self, split: str, protocol: str) -> ItemScores | None:
         """Return what the last evaluation got on each query that can be answered; see `Task.item_scores`."""
@@ -317,11 +327,11 @@ class ReidentifyTask(DistillableTask):
                 do="triplet=null data.sampling=shuffled",
             )
         parts = self.context.group.world_size * recipe.train.accumulate
-        if isinstance(sampling, Balanced) and recipe.triplet and recipe.train.batch % (parts * sampling.images):
+        if isinstance(sampling, Balanced) and recipe.triplet and recipe.train.batch_size % (parts * sampling.images):
             raise SettingsError(
                 "The images of an identity must stay together: train.batch must be a multiple of "
                 f"data.sampling.images x processes x train.accumulate = {parts * sampling.images}",
-                found=f"train.batch={recipe.train.batch}",
+                found=f"train.batch={recipe.train.batch_size}",
             )
 
     def _unanswerable(self) -> Iterator[str]:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablata.base.errors import SettingsError, choices, nearest
 from ablata.base.parts import part_name
 from ablata.data.label_tools.statistics import ClassCounts, LabelStatistics
 from ablata.data.label_tools.survey import Count
@@ -22,6 +21,7 @@ from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy, WeightsO
 from ablata.losses.segmentation.lovasz import CrossEntropyLovasz
 from ablata.losses.segmentation.ohem import OhemLoss
 from ablata.models.segmentation.base import Segmenter
+from ablata.tasks.class_weights import weights_by_name
 from ablata.tasks.segmentation.check import check_loss
 
 
@@ -140,23 +140,6 @@ def with_weight_values(loss: Any, data: SegmentationDataset) -> Any:
         else weights_by_count(loss.weights, data)
     )
     return loss.model_copy(update={"weights": weights})
-
-
-def weights_by_name(weights: dict[str, float], classes: tuple[str, ...]) -> tuple[float, ...]:
-    """Return the weight of each class, 1 where none is given.
-
-    Raises:
-        SettingsError: there is no such class.
-    """
-    for name in weights:
-        if name not in classes:
-            close = nearest(name, classes)
-            raise SettingsError(
-                f"Class weights must be of classes of the data: {choices(classes, name)}",
-                found=f"loss.weights has {name}",
-                do=f"did you mean {close}?" if close else None,
-            )
-    return tuple(weights.get(name, 1.0) for name in classes)
 
 
 def weights_by_count(way: WeightsOf, data: SegmentationDataset) -> tuple[float, ...]:

@@ -121,7 +121,7 @@ class Segment(DatasetRecipe):
         from ablata.tasks.preview import summary
 
         data = self.data.build(cache)
-        loader = data.train_loader(seed, min(self.train.batch, data.sizes["train"]))
+        loader = data.train_loader(seed, min(self.train.batch_size, data.sizes["train"]))
         seen = loader.augment(next(loader.batches(step, step + 1)), step, loader.epoch_of(step))
         said = summary(self.data, data, seed, step, "image, label map, both")
         return Preview(segmentation_sheet(seen, data, most=count), said)

@@ -177,7 +177,7 @@ class SimpleTask(Task[CollatedBatch]):
             raise DataError("build_datasets must return train and val", found=listing(self.datasets) or "nothing")
         self.splits = tuple(split for split in ("minival", "val") if split in self.datasets)
         self.samples = SeededSamples(self.datasets["train"], seed)
-        self.order = BatchOrder(len(self.samples), recipe.train.batch, seed)
+        self.order = BatchOrder(len(self.samples), recipe.train.batch_size, seed)
         self.steps_per_epoch = self.order.steps_per_epoch
         with self._probing():
             self.model(self.example())
