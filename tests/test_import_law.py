@@ -77,7 +77,7 @@ LAW: dict[str, set[str]] = {
 """Room: the other rooms it may import, as the table of the design has it; a sub-room with a dot, where it may less."""
 
 _DATA_KINDS = {"io", "transforms", "loading"}
-_TASK_BASES = {"dataset_task", "networks", "own_scores", "preview"}
+_TASK_BASES = {"class_weights", "dataset_task", "networks", "own_scores", "preview"}
 """Files beside the tasks' folders."""
 
 _DRAWN_WITH = {"console", "figures", "html", "plots", "sections", "view", "words"}
@@ -121,7 +121,7 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         # sets of all kinds that are drawn by a program
         "synthetic": _DATA_KINDS | {"labels", "classification", "segmentation", "detection", "reid"},
         # annotation tools' formats, read into the sets above and written
-        "formats": _DATA_KINDS | {"labels", "classification", "segmentation", "detection"},
+        "formats": _DATA_KINDS | {"labels", "classification", "segmentation", "detection", "reid"},
         # pictures of samples and their labels
         "drawing": _DATA_KINDS | {"labels", "classification", "segmentation", "detection", "reid", "synthetic"},
         # checking, counting and converting label files

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablata.api.starting import Choice, Proposal, propose
+from ablata.api.start.proposal import Choice, Proposal
+from ablata.api.start.proposing import propose
 from ablata.base.errors import DataError
 from ablata.data.formats.recognize import Recognized
 from ablata.recipes.index import load_recipe

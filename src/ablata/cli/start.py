@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ablata.base.quantities import duration, quantity
+from ablata.base.quantities import duration, quantity, two_digits
 from ablata.cli.console import note, out
 
 _SHOWN = 12
@@ -19,7 +19,7 @@ def start(
     minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="How long a training may take here.")] = 20.0,
     task: Annotated[
         str | None,
-        typer.Option("--task", metavar="classify|segment|detect", help="What to train, where a folder allows several."),
+        typer.Option("--task", metavar="classify|segment|detect|reidentify", help="Where a folder allows several."),
     ] = None,
     output: Annotated[Path, typer.Option("--output", help="The recipe to write.")] = Path("recipe.py"),
     weights: Annotated[
@@ -31,17 +31,17 @@ def start(
 
     Says what it holds, what is wrong with it, and what training it will cost on this machine.
     """
-    from ablata.api.starting import propose
+    from ablata.api.start.proposing import propose
     from ablata.base.errors import SettingsError
     from ablata.base.files import write_text
 
-    if task not in (None, "classify", "segment", "detect"):
-        raise SettingsError("--task must be classify, segment or detect", found=str(task))
+    if task not in (None, "classify", "segment", "detect", "reidentify"):
+        raise SettingsError("--task must be classify, segment, detect or reidentify", found=str(task))
     if output.exists() and not replace:
         raise SettingsError(
             "A recipe is not replaced unasked", found=f"{output} is there", do="--replace, or --output OTHER.py"
         )
-    made = propose(folder, minutes=minutes, task=task, weights=weights, say=note)
+    made = propose(folder, minutes=minutes, task=task, weights=weights, output=output, say=note)
     out.print(Text(f"{folder}: {made.found.words}; task {made.found.task}"))
     for other in made.others:
         out.print(Text(f"  also: {other.words} (--task {other.task})"))
@@ -56,21 +56,28 @@ def start(
         raise typer.Exit(1)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(output, made.text())
-    out.print(Text("choices:"))
+    out.print(Text("the recipe's settings, each with its reason (also in the file):"))
     for choice in made.choices:
         out.print(Text(f"  {choice.setting}  ({choice.reason})"))
     out.print(
         Text(
-            f"cost here: about {made.steps} steps of {made.seconds_a_step:.2g} s in {duration(60 * minutes)}; an "
-            f"evaluation takes {made.seconds_an_evaluation:.2g} s; memory {quantity(made.memory, 'B')}"
+            f"cost here: about {made.steps} training steps of {two_digits(made.seconds_a_step)} s in "
+            f"{duration(60 * minutes)}, each evaluation {duration(made.seconds_an_evaluation)}; memory "
+            f"{quantity(made.memory, 'B')}"
         )
     )
+    for caution in made.cautions:
+        out.print(Text(f"look at this first: {caution}"))
     out.print(Text(f"written: {output}"))
     shown = str(output)
-    note(f"next:\n  ablata train {shown}\n  ablata data preview {folder}\n  ablata evaluate RUN\n"
-         f"  ablata predict RUN IMAGES\n  ablata export RUN FOLDER")  # fmt: skip
-    begun = [one.setting.partition("=")[0] for one in made.choices if one.setting.startswith("model.")]
-    for key in begun:
-        if key.endswith(".weights"):
-            note("does pretraining help here?\n"
-                 f"  ablata study run --recipe {shown} --arm scratch:{key}=null --seeds 5 --margin 1")  # fmt: skip
+    note(
+        f"next:\n  ablata train {shown}  (names its run)\n  ablata data preview {shown}  (what the network sees)\n"
+        "then, with the run's name:\n"
+        "  ablata evaluate RUN\n  ablata predict RUN IMAGE...\n  ablata export RUN NEW_FOLDER"
+    )
+    for choice in made.choices:
+        if choice.key.startswith("model.") and choice.key.endswith(".weights"):
+            note(
+                "does pretraining help here? a study with a verdict:\n"
+                f"  ablata study run --recipe {shown} --arm scratch:{choice.key}=null --seeds 5 --margin 1"
+            )

@@ -59,7 +59,9 @@ def acts_from(control: Recipe, arm: Recipe, steps_per_epoch: int) -> int:
 def _same_rate(control: Recipe, arm: Recipe, steps_per_epoch: int, total: int) -> int:
     rates = [
         recipe.schedule.build(
-            recipe.optim.scaled_lr(recipe.train.batch_size)[0], recipe.train.total_steps(steps_per_epoch), steps_per_epoch
+            recipe.optim.scaled_lr(recipe.train.batch_size)[0],
+            recipe.train.total_steps(steps_per_epoch),
+            steps_per_epoch,
         )
         for recipe in (control, arm)
     ]

@@ -26,6 +26,8 @@ from ablata.nn.loaded_weights import LoadedWeights
 from ablata.structures.batch import BatchT
 from ablata.tasks.own_scores import check_function, own_function, score_label
 
+_SMALLER = 2
+"""How many times smaller images may be than those of the weights without a word."""
 _ALIKE = 0.01
 """Constants of normalisation that differ by less are alike: 127/255 and 0.5."""
 
@@ -232,7 +234,7 @@ class DatasetTask(Task[BatchT]):
         return {"data": self.data.fingerprint, "splits": self.data.split_indices()} if divided else {}
 
     def weights_notices(self, begun: Sequence[LoadedWeights]) -> list[str]:
-        """Say too where images are normalised otherwise than those that the weights were trained on."""
+        """Say too where images are normalised or resized otherwise than those that the weights were trained on."""
         notices = super().weights_notices(begun)
         here = (*self.data.mean, *self.data.std)
         for one in begun:
@@ -243,6 +245,18 @@ class DatasetTask(Task[BatchT]):
                 notices.append(
                     f"images are normalised by mean {ours}, those of the weights were by mean {mean} and std {std}: "
                     f"set data.mean={mean} data.std={std}, or the equal normalization of the data"
+                )
+            filter_, own = one.expected.get("interpolation"), getattr(self.recipe.data, "interpolation", None)
+            if filter_ and own and filter_ != own:
+                notices.append(
+                    f"images are resized by the filter {own}, those of the weights were by {filter_}: "
+                    f"data.interpolation={filter_} is the same"
+                )
+            side, here_side = one.expected.get("size"), getattr(self.recipe.data, "size", None)
+            if side and here_side and here_side < side / _SMALLER:
+                notices.append(
+                    f"images have sides of {here_side} pixels, those of the weights had {side}: what was learnt fits "
+                    f"smaller things less well; data.size={side} is the same, and costs more"
                 )
         return notices
 

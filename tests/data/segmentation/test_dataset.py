@@ -187,3 +187,23 @@ def test_images_of_train_that_are_in_val_too_are_told_and_a_copy_of_train_as_val
         (root / kind / "val").symlink_to(root / kind / "train")
     with pytest.raises(DataError, match="9 of 9 are in both"):
         _built(root)
+
+
+def test_a_folder_without_splits_is_divided_and_films_stay_whole(tmp_path: Path) -> None:
+    root, random = tmp_path / "set", np.random.default_rng(0)
+    for film in range(4):
+        for number in range(3):
+            name = f"film{film}_{number}.png"
+            _write(root / "images" / name, root / "labels" / name, random, SIZES[0], [0, 5, 9])
+    (root / "classes.txt").write_text(CLASSES)
+    data = _built(root)
+    assert data.sizes == {"train": 10, "val": 2}
+    assert any("no validation split: 2 of 12" in notice for notice in data.notices)
+    (root / "films.csv").write_text("image,film\n" + "".join(f"film{n // 3}_{n % 3}.png,{n // 3}\n" for n in range(12)))
+    for settings in ({"group": r"film\d"}, {"group_column": "film"}):
+        whole = _built(root, **settings)
+        assert whole.sizes == {"train": 9, "val": 3}, settings
+        assert len({name[:12] for name in whole.item_names("val", whole.splits["val"].index)}) == 1
+    assert _built(root, val_match="film3").sizes == {"train": 9, "val": 3}
+    with pytest.raises(DataError, match=r"data\.group_column must be a column"):
+        _built(root, group_column="patient")

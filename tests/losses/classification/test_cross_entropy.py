@@ -164,3 +164,17 @@ def test_mixed_losses_of_kl_have_the_gradient_of_mixed_labels_and_another_value(
 def test_a_pair_is_whole_and_stands_alone(fields: dict[str, float], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         CrossEntropy(**fields)
+
+
+def test_class_weights_are_torchs_weighted_mean_and_follow_mixed_labels() -> None:
+    logits, labels, partner, lam = batch()
+    weights = torch.tensor([0.5, 2.0, 1.0, 0.0, 3.0], dtype=torch.float64)
+    loss = CrossEntropy(weights=tuple(weights.tolist())).build()
+    torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels, weights))
+    one = torch.ones_like(lam)
+    torch.testing.assert_close(loss(logits, labels, partner, one), loss(logits, labels))
+    torch.testing.assert_close(loss(logits, labels, partner, 0 * one, "losses"), loss(logits, partner))
+    even = CrossEntropy(weights=(1.0,) * 5).build()
+    torch.testing.assert_close(even(logits, labels, partner, lam), CrossEntropy().build()(logits, labels, partner, lam))
+    with pytest.raises(ValueError, match="numbers in the order"):
+        CrossEntropy(weights="sqrt").build()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-import ablata.studies.planning.plan as plans
 import ablata.engine.measuring as measuring
+import ablata.studies.planning.plan as plans
 from ablata.records import Ledger
 from ablata.stats import calibrate, noise_from_scores, plan
 from ablata.studies.identity import new_run, record_environment

@@ -16,7 +16,7 @@ from ablata.data.formats.all import FORMATS, FormatName, format_of
 from ablata.data.formats.description import Reading
 from ablata.data.formats.places import relative
 from ablata.data.formats.reading import ReadImage, ReadSet
-from ablata.data.formats.splitting import Divided, SplitRule, divided
+from ablata.data.labels.splitting import Divided, SplitRule, divided
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import SOURCES, Source
 
@@ -84,7 +84,7 @@ class BoxSet(SplitRule, DetectionFileSettings):
             holds[row, objects.labels[~objects.crowd].numpy()] = True
         said = [image.split for image in images]
         try:
-            parts = divided(self, names, said, holds, self.split_seed)
+            parts = divided(self, names, said, holds, self.split_seed, root)
         except DataError as error:  # one fault among others that a check lists
             do = f" ({error.do})" if error.do else ""
             reading.findings.refuse(error.must, f"{error.found}{do}")
@@ -111,7 +111,7 @@ class BoxSet(SplitRule, DetectionFileSettings):
             annotations=found.annotations,
             findings=reading.findings,
             category_ids=found.category_ids,
-            groups=None if self.group is None else self.groups(trained),
+            groups=self.groups(trained, root) if self.has_groups else None,
             maskless=found.maskless,
             test=test if by_split["test"] else None,
             known=[image.file for image in images],

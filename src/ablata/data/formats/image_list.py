@@ -18,9 +18,9 @@ from ablata.base.files import read_text
 from ablata.data.classification.file_list import Listing
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.formats.places import images_under, relative, split_of_path
-from ablata.data.formats.splitting import SplitRule, divided
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.labels.split_lists import FILE_COLUMNS, SPLIT_COLUMNS, column, split_name, splits_by_lists
+from ablata.data.labels.splitting import SplitRule, divided
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import Source
 
@@ -83,7 +83,7 @@ class ImageList(SplitRule, ImageFolder):
         lists = splits_by_lists(root, [file for file, _, _ in found], told.append)
         said = [split or lists.get(file, "") for file, _, split in found]
         names = [relative(file, root) for file, _, _ in found]
-        parts = divided(self, names, said, np.eye(max(len(ids), 1), dtype=bool)[labels], self.split_seed)
+        parts = divided(self, names, said, np.eye(max(len(ids), 1), dtype=bool)[labels], self.split_seed, root)
         files: dict[Source, list[Path]] = {"train": [], "val": []}
         rows: dict[Source, list[int]] = {"train": [], "val": []}
         for (file, _, _), label, split in zip(found, labels.tolist(), parts.splits, strict=True):

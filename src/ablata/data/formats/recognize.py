@@ -24,8 +24,8 @@ from ablata.data.labels.class_lists import find_list, read_list
 from ablata.data.labels.layout import BESIDE, list_labelled, masks_beside
 from ablata.data.loading.locate import find_root
 
-FolderTask = Literal["detect", "segment", "classify"]
-TASKS: tuple[FolderTask, ...] = ("detect", "segment", "classify")
+FolderTask = Literal["reidentify", "detect", "segment", "classify"]
+TASKS: tuple[FolderTask, ...] = ("reidentify", "detect", "segment", "classify")
 """In the order in which a folder is compared with their formats."""
 
 
@@ -74,7 +74,7 @@ def recognize(root: str, cache: Path, tasks: Sequence[FolderTask] = TASKS) -> li
     folder = _located(root, cache)
     if folder is None:
         return []
-    ways = {"detect": _boxes, "segment": _segments, "classify": _classes}
+    ways = {"reidentify": _identities, "detect": _boxes, "segment": _segments, "classify": _classes}
     return [found for task in TASKS if task in tasks for found in ways[task](folder, root, cache)]
 
 
@@ -85,7 +85,7 @@ def box_formats() -> str:
 
 def _located(root: str, cache: Path) -> Path | None:
     """Return the folder that has a format: the root, the one below it, or that of its zip; None: there is none."""
-    ways: list[Callable[[Path], bool]] = [has_boxes, has_format, holds_masks, holds_classes]
+    ways: list[Callable[[Path], bool]] = [has_boxes, has_format, holds_identities, holds_masks, holds_classes]
     find_root(root, default=None, fits=Path.is_dir, layout="", cache=cache)
     for fit in ways:
         try:
@@ -98,6 +98,14 @@ def _located(root: str, cache: Path) -> Path | None:
 def has_format(folder: Path) -> bool:
     """Tell whether a folder has an annotation tool's format."""
     return format_of(folder) is not None
+
+
+def holds_identities(folder: Path) -> bool:
+    """Tell whether a folder has images whose names say identity and camera."""
+    from ablata.data.reid.identity_folder import Identities
+    from ablata.data.reid.market1501 import Market
+
+    return folder.is_dir() and (Market.recognizes(folder) or Identities.recognizes(folder))
 
 
 def holds_masks(folder: Path) -> bool:
@@ -139,6 +147,18 @@ def _boxes(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
     found = format_of(folder)
     if found is not None:
         yield _described(found, folder, root)
+
+
+def _identities(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
+    if has_boxes(folder) or format_of(folder) is not None or not holds_identities(folder):
+        return
+    from ablata.data.reid import identity_folder, market1501
+
+    if market1501.Market.recognizes(folder):
+        yield Recognized("market", f"Market-1501's layout: {market1501.LAYOUT}", "reidentify", "market",
+                         (f"data.root={root}",))  # fmt: skip
+        return
+    yield Recognized("identities", identity_folder.LAYOUT, "reidentify", "identities", (f"data.root={root}",))
 
 
 def _usual(folder: Path) -> tuple[str, tuple[str, ...], bool | None]:
@@ -208,7 +228,7 @@ def _painted(found: Format, folder: Path, root: str, cache: Path) -> Iterator[Re
 
 
 def _classes(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
-    if has_boxes(folder) or format_of(folder) is not None or holds_masks(folder):
+    if has_boxes(folder) or format_of(folder) is not None or holds_masks(folder) or holds_identities(folder):
         return  # their folders of images may look like folders of classes
     from ablata.data.classification import image_folder, shards
 

@@ -24,7 +24,7 @@ from ablata.data.detection.written_objects import WrittenObject
 from ablata.data.formats.all import FormatName
 from ablata.data.formats.boxes import BoxSet
 from ablata.data.formats.places import relative
-from ablata.data.formats.splitting import SplitRule
+from ablata.data.labels.splitting import SplitRule
 from ablata.data.labels.table import LabelTable, default_palette
 from ablata.data.loading.cache import build_once, folder_digest
 from ablata.data.loading.dataset import NominalShape
@@ -91,7 +91,7 @@ class Shapes(SplitRule, SegmentationFileSettings):
             of = "the smaller" if self.on_top == "smallest" else "the later"
             notices.append(f"{over:,} pixels are covered by several objects, and count as {of} object (data.on_top)")
         splits = make_splits(np.zeros(len(pairs["train"]), np.int64), len(pairs["val"]), self.minival, self.split_seed)
-        if self.group is not None and self.minival:
+        if self.has_groups and self.minival:
             count = len(pairs["train"])
             held = round(self.minival * count) if self.minival < 1 else int(self.minival)
             splits = image_splits(count, len(pairs["val"]), held, self.split_seed, found.groups)

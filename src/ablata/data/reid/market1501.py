@@ -34,6 +34,8 @@ LAYOUT = "folders bounding_box_train, bounding_box_test and query of images such
 _TRAIN, _GALLERY, _QUERY = "bounding_box_train", "bounding_box_test", "query"
 _NAME = re.compile(r"(?P<identity>-1|\d{4,})_c(?P<camera>\d+)s\d+_\d+_\d+")
 _JUNK, _DISTRACTOR = "-1", "0000"
+NOBODY = (_JUNK, _DISTRACTOR)
+"""What stands in names of images that show no identity: junk, and distractors."""
 _IDENTITIES = 751
 """Training identities of the published set."""
 _VERSION = 1
@@ -57,6 +59,11 @@ class Market(ReidSettings):
         held = len(held_out_identities(_IDENTITIES, self.minival, self.split_seed))
         return NominalShape(_IDENTITIES - held, channels=3, height=self.height, width=self.width)
 
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Tell whether a folder has this layout; see `Settings.recognizes`."""
+        return _has_layout(folder)
+
     def build(self, cache: Path) -> ReidDataset:
         """Find the files, decode and resize them the first time, and map them.
 
@@ -70,8 +77,8 @@ class Market(ReidSettings):
         junk = [entry for entry in gallery if entry.identity == _JUNK]
         gallery = [entry for entry in gallery if entry.identity != _JUNK]
         _refuse_shared(train, [*queries, *gallery])
-        train_seen, train_digest = self._seen(root, train, 0, cache)
-        val_seen, val_digest = self._seen(root, [*queries, *gallery], len(queries), cache)
+        train_seen, train_digest = self.seen(root, train, 0, cache)
+        val_seen, val_digest = self.seen(root, [*queries, *gallery], len(queries), cache)
         return ReidDataset(
             train_seen,
             val_seen,
@@ -81,13 +88,14 @@ class Market(ReidSettings):
             notices=_notices(root, junk, [*ignored, *ignored_gallery, *ignored_queries]),
         )
 
-    def _seen(self, root: Path, images: Sequence[_Image], queries: int, cache: Path) -> tuple[IdentitySource, str]:
-        """Return a source, its first `queries` images to search with, and the digest of its files."""
+    def seen(self, root: Path, images: Sequence[NamedImage], queries: int, cache: Path) -> tuple[IdentitySource, str]:
+        """Decode images the first time; return a source, its first `queries` images to search with, and a digest."""
         files = [entry.file for entry in images]
         digest = folder_digest(root, files, cache)
         name = f"market-{digest[:32]}-{self.height}x{self.width}-{self.backend_name().replace(' ', '-')}-{_VERSION}"
         folder, _ = stored_arrays(cache / "decoded" / name, cache, lambda draft: self._decode(draft, files))
-        numbers = np.array([int(entry.identity) for entry in images])
+        said = [entry.identity for entry in images]
+        numbers = np.array([int(name) for name in said] if all(map(str.isdecimal, said)) else said)
         _, first, identities = np.unique(numbers, return_index=True, return_inverse=True)
         names = tuple(images[row].identity for row in first)
         store = ImageArrays(load_array(folder / "images.npy"), identities.astype(np.int64))
@@ -116,8 +124,8 @@ class Market(ReidSettings):
 
 
 @dataclass(frozen=True)
-class _Image:
-    """A file, and what its name says."""
+class NamedImage:
+    """A file, and the identity and camera that its name says."""
 
     file: Path
     identity: str
@@ -128,7 +136,7 @@ def _has_layout(folder: Path) -> bool:
     return all((folder / name).is_dir() for name in (_TRAIN, _GALLERY, _QUERY))
 
 
-def _images(folder: Path, allowed: Sequence[str]) -> tuple[list[_Image], list[Path]]:
+def _images(folder: Path, allowed: Sequence[str]) -> tuple[list[NamedImage], list[Path]]:
     """Return the images of a folder in the order of their names, and the files that are no images.
 
     Raises:
@@ -150,13 +158,13 @@ def _images(folder: Path, allowed: Sequence[str]) -> tuple[list[_Image], list[Pa
             raise DataError(
                 f"Junk (-1) and distractors (0000) belong into {_GALLERY} alone", found=str(file), do="remove it"
             )
-        images.append(_Image(file, said["identity"], int(said["camera"])))
+        images.append(NamedImage(file, said["identity"], int(said["camera"])))
     if not images:
         raise DataError("Every folder of the set must hold images", found=f"none in {folder}", do=LAYOUT)
     return images, ignored
 
 
-def _refuse_shared(train: Sequence[_Image], val: Sequence[_Image]) -> None:
+def _refuse_shared(train: Sequence[NamedImage], val: Sequence[NamedImage]) -> None:
     shared = sorted({entry.identity for entry in train} & {entry.identity for entry in val})
     if shared:
         first = next(entry.file for entry in val if entry.identity == shared[0])
@@ -174,7 +182,7 @@ def _content(file: Path) -> bytes:
         raise DataError("Every image file must be readable", found=f"{file}: {error.strerror}") from None
 
 
-def _notices(root: Path, junk: Sequence[_Image], ignored: Sequence[Path]) -> list[str]:
+def _notices(root: Path, junk: Sequence[NamedImage], ignored: Sequence[Path]) -> list[str]:
     notices = [f"{len(junk)} images of {_GALLERY} are junk (-1) and are left out"] if junk else []
     if ignored:
         shown = listing(file.relative_to(root).as_posix() for file in ignored[:5])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -28,6 +28,7 @@ from ablata.data.labels.layout import (
 )
 from ablata.data.labels.map import MAP_FILE
 from ablata.data.labels.split_lists import split_name
+from ablata.data.labels.splitting import SplitRule, divided
 from ablata.data.labels.table import LabelTable
 from ablata.data.loading.cache import combined, file_digests, folder_digest
 from ablata.data.loading.dataset import NominalShape, SegmentationSettings
@@ -161,10 +162,11 @@ def _refuse_pointless(data: SegmentationDataset, root: Path) -> None:
                             do=ONE_CLASS_ADVICE)  # fmt: skip
 
 
-class MaskFolder(SegmentationFileSettings):
+class MaskFolder(SplitRule, SegmentationFileSettings):
     """Mask folder: images and masks of the same names; what the masks' values mean stands in a label map or list.
 
-    Understood are images/train with labels/train, and train/images with train/labels, under their usual names.
+    Understood are images/train with labels/train, train/images with train/labels, and images with labels alone, which
+    are divided by a list or by a rule, under their usual names.
     """
 
     kind: Literal["mask_folder"] = "mask_folder"
@@ -208,10 +210,29 @@ class MaskFolder(SegmentationFileSettings):
             raise DataError(f"This data set needs a folder: {LAYOUT}", found="data.root is not set",
                             do="set data.root=FOLDER")  # fmt: skip
         labelled = find_labeled_folder(self.root, self.folder_names(), cache)
+        labelled, drawn = self._divided(labelled)
         pairs, notices = strict_pairs(labelled)
         file, table = self._table(labelled.root)
         splits = make_splits(np.zeros(len(pairs["train"]), np.int64), len(pairs["val"]), self.minival, self.split_seed)
-        return PairFiles(labelled.root, pairs, table, splits, (file,), notices)
+        return PairFiles(labelled.root, pairs, table, splits, (file,), (*drawn, *notices))
+
+    def _divided(self, labelled: LabeledFolder) -> tuple[LabeledFolder, tuple[str, ...]]:
+        """Return the files with a split each, drawn where the folder has none to score on, and what to tell of it.
+
+        A draw does not look into the masks: it keeps groups together, and takes no heed of classes.
+
+        Raises:
+            DataError: nothing would be left to train on, or to score on.
+        """
+        samples = labelled.samples
+        said = {sample.split for sample in samples}
+        if self.val_match is None and {"train", "val"} <= said:
+            return labelled, ()
+        names = [_name(sample.image or sample.label or labelled.root, labelled.root) for sample in samples]
+        none = np.zeros((len(samples), 1), dtype=bool)
+        made = divided(self, names, [sample.split for sample in samples], none, self.split_seed, labelled.root)
+        own = tuple(replace(sample, split=split) for sample, split in zip(samples, made.splits, strict=True))
+        return replace(labelled, samples=own), made.notices
 
     def _table(self, root: Path) -> tuple[Path, LabelTable]:
         file = Path(self.map).expanduser() if self.map else find_list(root)

