@@ -87,8 +87,9 @@ def inspect_image(image: Path | Member, rules: ImageRules = RULES) -> InspectedI
         size = upright_size(header, rules.orientation)
         # A camera's MPO is a JPEG with a second view or a preview behind it; what counts is the first.
         frames = page_count(header)
-        if frames > 1:
-            return InspectedImage(size, header.mode, fault="animated", detail=f"{frames} frames or pages")
+        if frames > 1 and rules.page is None:
+            detail = f"{frames} frames or pages; data.page=0 reads the first"
+            return InspectedImage(size, header.mode, fault="animated", detail=detail)
         mode, facts = header.mode, ImageFacts(orientation_of(header), 0, 0, header.mode)
         if header.format == "JPEG":
             return InspectedImage(size, mode, decode_array(content, header, where, rules=rules), facts)

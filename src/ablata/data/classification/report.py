@@ -190,7 +190,7 @@ def check_files(found: Listing, crop: int, rules: ImageRules = RULES) -> Report:
                 tally.add(seen.look, source, where)
                 if labels[row] >= 0:
                     counts[source][found.ids[labels[row]]] += 1
-    if highest and rules.bits is None and max(highest.values()) < DARK:
+    if highest and not rules.says_depth and max(highest.values()) < DARK:
         most = max(highest.values())
         detail = f"{len(highest)} images of 16 bits, {dark_detail(most)}; {bits_advice(most)}"
         problems.append(ImageFinding("dark", max(highest, key=highest.__getitem__), detail))

@@ -322,7 +322,7 @@ def check_files(
             findings.refuse("Images must have the size that their annotation says", _mismatch(file, said, found, rules))
         result.append(found.size or said or (0, 0))
     dark = {str(file): found.highest for file, found in zip(files, measured, strict=True) if found.highest}
-    if dark and rules.bits is None and max(dark.values()) < DARK:
+    if dark and not rules.says_depth and max(dark.values()) < DARK:
         most = max(dark.values())
         findings.refuse(MUST_BE_BRIGHT, f"{next(iter(dark))}: {dark_detail(most)}: {bits_advice(most)}")
     turned = [str(file) for file, found in zip(files, measured, strict=True) if found.exif]

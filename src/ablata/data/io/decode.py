@@ -14,14 +14,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ablata.base.errors import DataError
-from ablata.data.io.headers import as_stored, header_size, orientation_of, page_count, stored_bits, turned, upright
+from ablata.data.io.headers import (
+    as_stored,
+    header_size,
+    orientation_of,
+    stored_bits,
+    turned,
+    upright,
+    whole_pages,
+)
 from ablata.data.io.tiff import BandedTiff, banded_tiff
 
 Decoder = Literal["pil", "opencv"]
@@ -40,6 +48,7 @@ DARK = 1 << 14
 
 _DECODING = (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError)
 _LARGE = threading.RLock()
+Opened = TypeVar("Opened", bound=Image.Image)
 
 
 class TooLargeError(DataError):
@@ -55,19 +64,30 @@ class ImageRules:
         bits: of the values in 16-bit files, 8 to 16: the highest becomes white; None: 16.
         bands: which bands of a file of several are red, green and blue, counted from 0; None: the first three.
         max_pixels: an image may have so many.
+        span: values of more than 8 bits that become black and white, lower and higher ones too; None: all of `bits`.
+        page: which page of files of several is read, counted from 0; None: files have one.
     """
 
     orientation: Orientation = "applied"
     bits: int | None = None
     bands: tuple[int, int, int] | None = None
     max_pixels: int = MOST_PIXELS
+    span: tuple[float, float] | None = None
+    page: int | None = None
+
+    @property
+    def says_depth(self) -> bool:
+        """Tell whether it is said which values of more than 8 bits become black and white."""
+        return self.bits is not None or self.span is not None
 
     def key(self) -> str:
         """Return what tells them apart in the name of a file of decoded images; nothing of the usual ones."""
-        if (self.orientation, self.bits, self.bands) == ("applied", None, None):
+        if (self.orientation, self.bits, self.bands, self.span, self.page) == ("applied", None, None, None, None):
             return ""
         bands = "" if self.bands is None else "".join(f"-{band}" for band in self.bands)
-        return f"{self.orientation}-{self.bits}{bands}-"
+        span = "" if self.span is None else "-{:g}to{:g}".format(*self.span)
+        page = "" if self.page is None else f"-p{self.page}"
+        return f"{self.orientation}-{self.bits}{bands}{span}{page}-"
 
 
 RULES = ImageRules()
@@ -192,14 +212,12 @@ def decode_rgb(image: Image.Image, where: str, rules: ImageRules = RULES) -> tup
     """
     with decoding(where), warnings.catch_warnings(), any_size(image.width * image.height):
         warnings.simplefilter("ignore", UserWarning)
-        pages = page_count(image)
-        if pages > 1:
-            raise DataError("An image file must hold one image", found=f"{where}: {pages} pages or frames",
-                            do="write each into a file of its own")  # fmt: skip
         if isinstance(image, BandedTiff):
-            return _banded(image, where, rules)
+            return _banded(turn_to_page(image, where, rules.page), where, rules)
+        turn_to_page(image, where, rules.page)
         orientation, bits = orientation_of(image), stored_bits(image)
-        deep = _deep_colors(image) if bits == 16 and rules.bits not in (None, 16) else None
+        scaled = rules.span is not None or rules.bits not in (None, 16)
+        deep = _deep_colors(image) if bits == 16 and scaled else None
         image.load()
         facts = ImageFacts(orientation, _highest(image, bits), _transparent(image), image.mode)
         applied, tiff = rules.orientation == "applied", image.format == "TIFF"
@@ -207,11 +225,11 @@ def decode_rgb(image: Image.Image, where: str, rules: ImageRules = RULES) -> tup
         image = place(image, orientation)
         if deep is not None or (rules.bands is not None and len(image.getbands()) > 1 and image.mode != "P"):
             pixels = np.asarray(image) if deep is None else deep
-            chosen = _eight_bits(_three(pixels, rules), rules.bits if deep is not None else 8)
+            chosen = _eight_bits(_three(pixels, rules), rules.bits if deep is not None else 8, rules.span)
             made = Image.fromarray(chosen)
             # OpenCV gives the pixels as they are stored.
             return (turned(made, orientation) if deep is not None and applied else made), facts
-        return _colors(image, where, 12 if bits == 12 else rules.bits or 16, tiff), facts
+        return _colors(image, where, 12 if bits == 12 else rules.bits or 16, tiff, rules.span), facts
 
 
 @contextmanager
@@ -237,7 +255,7 @@ def _banded(image: BandedTiff, where: str, rules: ImageRules) -> tuple[Image.Ima
     _refuse_absent(bands, count)
     values = image.chosen(bands)
     deep = values.dtype == np.uint16
-    made = Image.fromarray(_eight_bits(values, (rules.bits or 16) if deep else 8))
+    made = Image.fromarray(_eight_bits(values, (rules.bits or 16) if deep else 8, rules.span))
     orientation = image.layout.orientation
     facts = ImageFacts(orientation, int(values.max(initial=0)) if deep else 0, 0, image.mode)
     return (turned(made, orientation) if rules.orientation == "applied" else made), facts
@@ -295,10 +313,15 @@ def _three(pixels: np.ndarray, rules: ImageRules) -> np.ndarray:
     return np.ascontiguousarray(pixels[..., list(bands)])
 
 
-def _eight_bits(values: np.ndarray, bits: int | None) -> np.ndarray:
-    """Scale values of so many bits to 8."""
+def _eight_bits(values: np.ndarray, bits: int | None, span: tuple[float, float] | None = None) -> np.ndarray:
+    """Scale values of so many bits to 8, or those of a range, beside which all is black or white."""
     if bits == 8 and values.dtype == np.uint8:
         return values
+    if span is not None:
+        low, high = span
+        share = (np.clip(values.astype(np.float64), low, high) - low) / (high - low)
+        spread: np.ndarray = np.floor(share * 255 + 0.5).astype(np.uint8)
+        return spread
     most = (1 << (bits or 16)) - 1
     if values.min(initial=0) < 0 or values.max(initial=0) > most:
         limit = "16-bit" if most == 65535 else f"{bits}-bit (data.bits={bits})"
@@ -307,13 +330,47 @@ def _eight_bits(values: np.ndarray, bits: int | None) -> np.ndarray:
     return scaled
 
 
-def _colors(image: Image.Image, where: str, bits: int, tiff: bool) -> Image.Image:
+def turn_to_page(image: Opened, where: str, page: int | None) -> Opened:
+    """Return an opened image at the page that is read.
+
+    Raises:
+        DataError: the file has several, and none is chosen, or not that one, or it has another size than the first.
+    """
+    pages = whole_pages(image)
+    if page is None and len(pages) > 1:
+        raise DataError("An image file must hold one image, or data.page must choose one",
+                        found=f"{where}: {len(pages)} pages or frames",
+                        do="data.page=0 is the first; or write each into a file of its own")  # fmt: skip
+    if page is None or (page == 0 and len(pages) == 1):
+        return image
+    if page >= len(pages):
+        raise DataError("data.page must be a page of every file, counted from 0",
+                        found=f"{where}: {len(pages)} of them, data.page={page}")  # fmt: skip
+    if isinstance(image, BandedTiff):
+        return image.at(page)
+    first = image.size
+    image.seek(pages[page])
+    if image.size != first:
+        raise DataError(
+            "The pages of a file must have one size",
+            found=f"{where}: {image.size} on page {page}, {first} on the first",
+            do="write each into a file of its own",
+        )
+    return image
+
+
+def _colors(
+    image: Image.Image, where: str, bits: int, tiff: bool, span: tuple[float, float] | None = None
+) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):
-        return Image.fromarray(_eight_bits(np.asarray(image), bits)).convert("RGB")
+        return Image.fromarray(_eight_bits(np.asarray(image), bits, span)).convert("RGB")
+    if image.mode == "F" and span is not None:
+        return Image.fromarray(_eight_bits(np.nan_to_num(np.asarray(image)), bits, span)).convert("RGB")
     if image.mode == "F":
-        raise ValueError("floating point pixels have no fixed range: scale them to 8 or 16 bits")
+        raise ValueError("floating point pixels have no fixed range: set data.span=[LOW,HIGH], which become black and "
+                         "white")  # fmt: skip
     bands = image.getbands()
     if tiff and bands[-1] in "AX":
         if np.asarray(image)[..., -1].min(initial=255) < 255:
@@ -336,7 +393,7 @@ def refuse_dark(highest: Iterable[int], rules: ImageRules) -> None:
         DataError: no value needs more than 14 bits, and the rules do not say how many there are.
     """
     deep = [value for value in highest if value]
-    if rules.bits is None and deep and max(deep) < DARK:
+    if not rules.says_depth and deep and max(deep) < DARK:
         raise DataError(MUST_BE_BRIGHT, found=f"{len(deep)} images: {dark_detail(max(deep))}",
                         do=bits_advice(max(deep)))  # fmt: skip
 
@@ -352,7 +409,10 @@ def dark_detail(highest: int) -> str:
 def bits_advice(highest: int) -> str:
     """Say which setting makes 16-bit images bright that reach at most this value."""
     bits = max(highest.bit_length(), 8)
-    return f"set data.bits={bits} (0 to {(1 << bits) - 1:,} become black to white), or 16 to leave them as they are"
+    return (
+        f"set data.bits={bits} (0 to {(1 << bits) - 1:,} become black to white), or data.span=[LOW,{highest}], or "
+        "data.bits=16 to leave them as they are"
+    )
 
 
 def _undecodable(where: str, error: Exception | str) -> DataError:

@@ -60,20 +60,26 @@ def header_size(image: Image.Image, applied: bool) -> tuple[int, int]:
 
 def page_count(image: Image.Image) -> int:
     """Return how many images a file holds; the smaller copies of a TIFF (overviews) and a camera's preview are none."""
+    return len(whole_pages(image))
+
+
+def whole_pages(image: Image.Image) -> list[int]:
+    """Return the numbers of the frames that are images of their own; see `page_count`."""
     frames = int(getattr(image, "n_frames", 1))
     if frames == 1 or image.format == "MPO":
-        return 1
+        return [0]
     if image.format != "TIFF":
-        return frames
-    whole = 0
+        return list(range(frames))
+    whole = []
     try:
         for number in range(frames):
             image.seek(number)
             kind = getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0)
-            whole += not kind & (_REDUCED | _TRANSPARENCY_MASK)
+            if not kind & (_REDUCED | _TRANSPARENCY_MASK):
+                whole.append(number)
     finally:
         image.seek(0)
-    return max(whole, 1)
+    return whole or [0]
 
 
 def raw_mode(image: Image.Image) -> str:

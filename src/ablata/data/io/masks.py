@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ablata.base.errors import DataError
-from ablata.data.io.decode import RULES, ImageRules, open_image
+from ablata.data.io.decode import RULES, ImageRules, open_image, turn_to_page
 from ablata.data.io.headers import as_stored, lossy_format, orientation_of, page_count, raw_mode, upright
 
 _LOADING = (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError)
@@ -98,14 +98,19 @@ def load_mask(mask: Image.Image, file: Path, rules: ImageRules = RULES) -> Image
         MaskError: it is damaged, or holds several images.
     """
     try:
-        pages, orientation, factor = page_count(mask), orientation_of(mask), _ENLARGED.get(raw_mode(mask))
-        if pages > 1:
+        pages = page_count(mask)
+        if pages > 1 and rules.page is None:
             raise MaskError("pages", "A mask file must hold one image", found=f"{file}: {pages} pages",
-                            do="write each into a file of its own")  # fmt: skip
+                            do="write each into a file of its own, or choose one by data.page")  # fmt: skip
+        if pages > 1:
+            turn_to_page(mask, str(file), rules.page)
+        orientation, factor = orientation_of(mask), _ENLARGED.get(raw_mode(mask))
         mask.load()
     except _LOADING as error:
         if isinstance(error, MaskError):
             raise
+        if isinstance(error, DataError):
+            raise MaskError("pages", error.must, found=error.found or "", do=error.do) from None
         raise MaskError("unreadable", "Every mask must be decodable", found=f"{file}: {error}",
                         do="repair or remove it") from None  # fmt: skip
     place = upright if rules.orientation == "applied" else as_stored

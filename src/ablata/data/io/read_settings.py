@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.io.decode import MOST_PIXELS, ImageRules, Orientation
+
+Band = Annotated[int, Field(ge=0)]
 
 
 class ImageReadSettings(Settings):
@@ -18,11 +20,27 @@ class ImageReadSettings(Settings):
     boxes lie on the upright image; ignored: all as stored, as in torchvision's references."""
     bits: Annotated[int | None, Field(ge=8, le=16)] = None
     """Bits that count in 16-bit images: the highest value of so many becomes white; null: 16."""
-    bands: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] | None = None
-    """Which bands of images of several are red, green and blue, counted from 0; null: the first three."""
+    span: tuple[float, float] | None = None
+    """Values of images of more than 8 bits (floating point too) that become black and white, what lies beside them too;
+    null: 0 and the highest value of `bits`."""
+    bands: tuple[Band] | tuple[Band, Band, Band] | None = None
+    """Which bands of images of several are red, green and blue, counted from 0; one alone is shown grey; null: the
+    first three."""
+    page: Annotated[int, Field(ge=0)] | None = None
+    """Which page of images and masks of several pages (TIFF stacks) is read, counted from 0; null: files have one."""
     max_pixels: Annotated[int, INCIDENTAL, Field(ge=1)] = MOST_PIXELS
     """An image may have so many pixels; larger ones need memory, and may be made to fill it."""
 
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.span is not None and not self.span[0] < self.span[1]:
+            raise ValueError(f"span must rise from black to white, got {list(self.span)}")
+        if self.span is not None and self.bits is not None:
+            raise ValueError("span and bits say the same thing: set one of them to null")
+        return self
+
     def image_rules(self) -> ImageRules:
         """Return them as decoding takes them."""
-        return ImageRules(self.orientation, self.bits, self.bands, self.max_pixels)
+        bands = self.bands
+        three = (bands[0], bands[0], bands[0]) if bands is not None and len(bands) == 1 else bands
+        return ImageRules(self.orientation, self.bits, three, self.max_pixels, self.span, self.page)

@@ -33,7 +33,7 @@ _BLOCK = 1 << 24
 
 @dataclass(frozen=True)
 class TiffLayout:
-    """Where the pixels of a TIFF's first page lie.
+    """Where the pixels of a page of a TIFF lie, the first where no other is asked for.
 
     Attributes:
         order: `<` or `>`, as `struct` has the order of bytes.
@@ -48,24 +48,24 @@ class TiffLayout:
     pages: int
 
     @classmethod
-    def read(cls, stream: BinaryIO) -> Self | None:
-        """Return the layout of an open file; None: it is no TIFF whose directory can be read."""
+    def read(cls, stream: BinaryIO, page: int = 0) -> Self | None:
+        """Return the layout of a whole page of an open file; None: it is no TIFF whose directories can be read."""
         try:
             stream.seek(0)
             head = stream.read(8)
             if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
                 return None
             head += stream.read(8) if b"+" in head[:4] else b""
-            first = directory = TiffImagePlugin.ImageFileDirectory_v2(head)
+            directory = TiffImagePlugin.ImageFileDirectory_v2(head)
             pages, seen = 0, set[int]()
             while directory.next and directory.next not in seen:
                 seen.add(directory.next)
                 stream.seek(directory.next)
                 directory.load(stream)
-                if len(seen) == 1:
-                    first = directory
-                    tags, tables = _numbers(first), first.get(_TABLES, b"")
-                pages += not (_numbers(directory).get(_SUBFILE, (0,))[0] & 5)
+                is_whole = not (_numbers(directory).get(_SUBFILE, (0,))[0] & 5)
+                if len(seen) == 1 or (is_whole and pages == page):
+                    tags, tables = _numbers(directory), directory.get(_TABLES, b"")
+                pages += is_whole
             found = cls("<" if head[:2] == b"II" else ">", tags, tables, max(pages, 1))
             return found if found._is_whole() else None
         except (OSError, ValueError, SyntaxError, KeyError, IndexError, TypeError, struct.error, UnboundLocalError):
@@ -305,6 +305,21 @@ class BandedTiff(Image.Image):
 
     def seek(self, frame: int) -> None:
         """Do nothing: pages are counted and not read."""
+
+    def at(self, page: int) -> Self:
+        """Return a whole page, counted from 0, which the file has.
+
+        Raises:
+            ValueError: it has another size or other bands than the first, or is of bands that are not plain.
+        """
+        with self.source.open("rb") if isinstance(self.source, Path) else io.BytesIO(self.source) as stream:
+            layout = TiffLayout.read(stream, page)
+        first = self.layout
+        alike = layout is not None and (layout.height, layout.width, layout.samples) == (
+            first.height, first.width, first.samples)  # fmt: skip
+        if layout is None or not alike or not layout.holds_plain_bands:
+            raise ValueError(f"page {page} has another size or other bands than the first")
+        return type(self)(self.source, layout)
 
     def chosen(self, bands: Sequence[int]) -> np.ndarray:
         """Decode bands, uint8 or uint16 [H, W, bands], as they are stored."""

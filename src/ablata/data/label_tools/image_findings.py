@@ -18,7 +18,7 @@ def image_findings(survey: Survey, rules: ImageRules) -> tuple[list[LabelFinding
     """
     problems = [LabelFinding("unreadable", where, why, do) for where, why, do in survey.images]
     remarks: list[LabelFinding] = []
-    if survey.highest and rules.bits is None and max(survey.highest.values()) < DARK:
+    if survey.highest and not rules.says_depth and max(survey.highest.values()) < DARK:
         where = max(survey.highest, key=survey.highest.__getitem__)
         detail = f"{len(survey.highest)} images of 16 bits, {dark_detail(survey.highest[where])}"
         problems.append(LabelFinding("dark", where, detail, bits_advice(survey.highest[where])))
