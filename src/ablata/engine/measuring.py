@@ -31,7 +31,7 @@ _SAMPLES, _MORE = 8, 8
 
 
 @dataclass(frozen=True)
-class Cost:
+class MeasuredCost:
     """What was measured.
 
     Attributes:
@@ -55,7 +55,7 @@ class Cost:
     timed: int
 
 
-def measure(recipe: Recipe, seed: int, context: RunContext) -> Cost:
+def measure(recipe: Recipe, seed: int, context: RunContext) -> MeasuredCost:
     """Train a few steps and evaluate a few samples.
 
     Args:
@@ -80,7 +80,7 @@ def measure(recipe: Recipe, seed: int, context: RunContext) -> Cost:
         step = context.group.broadcast_object(clock.seconds_a_step())
         memory = float(peak_memory(context.device))
         evaluation = _evaluation_seconds(state)
-    return Cost(step, evaluation, memory, state.task.steps_per_epoch, total, evaluations, schedule.interval,
+    return MeasuredCost(step, evaluation, memory, state.task.steps_per_epoch, total, evaluations, schedule.interval,
                 len(clock.marks))  # fmt: skip
 
 
