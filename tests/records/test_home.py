@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablata.base.errors import RecordError
+from ablata.base.errors import RecordError, SettingsError
 from ablata.records import Ledger, lab_home
 from ablata.records.home import file_system, ledger_url, refuse_network_file_system
 
@@ -114,6 +114,21 @@ def test_a_ledger_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> No
     with pytest.raises(RecordError, match=r"no folder .*absent"):
         Ledger(str(tmp_path / "absent" / "ledger.sqlite3"), home=tmp_path)
     assert not (tmp_path / "absent").exists()
+
+
+def test_an_address_as_home_is_refused_and_a_missing_folder_is_told_without_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for home in ("postgresql://u:secret@h/db", "postgres:/u:secret@h/db", "host=h password=secret"):
+        monkeypatch.setenv("ABLATA_HOME", home)
+        with pytest.raises(SettingsError, match="ABLATA_HOME must be a folder") as refused:
+            lab_home()
+        assert "secret" not in str(refused.value)
+    with pytest.raises(RecordError, match="must exist") as missing:
+        ledger_url("sqlite:///u:secret@x/y.db", tmp_path)
+    assert "secret" not in str(missing.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_passwords_among_the_options_are_not_shown_and_neither_is_what_a_driver_says_of_them(tmp_path: Path) -> None:

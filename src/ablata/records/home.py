@@ -65,7 +65,7 @@ _MISTYPED = re.compile(r"^\w[\w+.-]*:|^//|@|postgres|pass\w*\s*=|host\s*=")
 def _file_url(path: Path, home: Path) -> URL:
     if not path.parent.is_dir() and path.parent != home:
         raise RecordError(
-            "The folder of an SQLite ledger must exist", found=f"no folder {path.parent}",
+            "The folder of an SQLite ledger must exist", found=f"no folder {without_secrets(str(path.parent))}",
             do="correct the address (--db, ABLATA_DB), or make the folder",
         )  # fmt: skip
     return URL.create("sqlite", database=str(path))

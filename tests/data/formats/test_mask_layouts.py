@@ -13,6 +13,7 @@ from ablata.base.errors import DataError
 from ablata.base.overrides import override
 from ablata.base.settings import Settings
 from ablata.data.any import AnySegmentationData
+from ablata.data.formats.boxes import BoxSet
 from ablata.data.formats.recognize import recognize
 from ablata.data.segmentation.mask_folder import MaskFolder
 from ablata.data.synthetic.scene_masks import SceneMasks
@@ -102,3 +103,19 @@ def test_arrays_that_are_no_masks_are_refused_by_file(tmp_path: Path) -> None:
     (root / "masks/train/0.npy").write_bytes(b"\x93NUMPY\x01\x00")
     with pytest.raises(DataError, match=r"must be readable\n.*0\.npy"):
         MaskFolder(root=str(root)).build(tmp_path / "cache")
+
+
+def test_masks_of_16_bits_are_of_classes_where_a_list_names_these(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for number in range(4):
+        draw(root / f"images/{number}.png", number, SIZE)
+        _mask(root / f"masks/{number}.png", (0, 1))
+        Image.fromarray(np.asarray(Image.open(root / f"masks/{number}.png")).astype(np.uint16)).save(
+            root / f"masks/{number}.png"
+        )
+    assert [found.kind for found in recognize(str(root), tmp_path / "c")] == ["boxes", "shapes", "mask_folder"]
+    (root / "classes.txt").write_text("0 sky\n1 road\n")
+    assert [found.kind for found in recognize(str(root), tmp_path / "c")] == ["mask_folder"]
+    with pytest.raises(DataError, match="must"):
+        BoxSet(root=str(root)).build(tmp_path / "c")
+    assert len(BoxSet(root=str(root), format="instance_numbers").build(tmp_path / "c").classes) == 1

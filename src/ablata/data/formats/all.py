@@ -18,6 +18,7 @@ from ablata.data.formats import (
     yolo,
 )
 from ablata.data.formats.description import Described, Reading
+from ablata.data.labels.class_lists import find_list
 
 if TYPE_CHECKING:
     from ablata.data.formats.reading import ReadSet
@@ -84,6 +85,13 @@ FORMATS: tuple[Format, ...] = (
 )  # fmt: skip
 
 
-def format_of(folder: Path) -> Format | None:
-    """Return the format that a folder has; None: none of them."""
-    return next((one for one in FORMATS if one.fits(folder)), None)
+def format_of(folder: Path, with_masks: bool = False) -> Format | None:
+    """Return the format that a folder has; None: none of them. Numbers that a class list names are not of objects.
+
+    Args:
+        folder: it need not exist.
+        with_masks: only formats are asked whose objects may have masks.
+    """
+    found = next((one for one in FORMATS if (one.has_masks or not with_masks) and one.fits(folder)), None)
+    names_classes = found is not None and found.name == "instance_numbers" and find_list(folder) is not None
+    return None if names_classes else found

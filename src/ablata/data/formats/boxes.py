@@ -47,7 +47,7 @@ class BoxSet(SplitRule, DetectionFileSettings):
         return find_root(
             self.root,
             default=None,
-            fits=lambda folder: any(one.fits(folder) for one in formats),
+            fits=formats[0].fits if self.format else lambda folder: format_of(folder) is not None,
             layout=", or ".join(one.words for one in formats),
             cache=cache,
         )

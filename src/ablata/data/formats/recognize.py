@@ -190,7 +190,7 @@ def _described(found: Format, folder: Path, root: str) -> Recognized:
 
 
 def _segments(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
-    if (found := next((one for one in FORMATS if one.has_masks and one.fits(folder)), None)) is not None:
+    if (found := format_of(folder, with_masks=True)) is not None:
         yield from _painted(found, folder, root, cache)
     beside = folder.is_dir() and masks_beside(folder)
     if not beside and not holds_masks(folder):
