@@ -20,6 +20,7 @@ from ablata.models.classification.timm_model import TimmModel
 from ablata.models.detection.backbones import Fpn
 from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.models.segmentation.feature_segmenter import FeatureSegmenter
+from ablata.models.weights.files import read_state
 from ablata.nn.loaded_weights import loaded_weights
 
 Named = dict[str, Tensor]
@@ -153,3 +154,18 @@ def test_a_classifier_without_a_backbone_of_that_name_has_one_all_the_same(tmp_p
     settings.load_into(model)
     assert set(loaded_weights(model)[0].new) == {"classifier.weight", "classifier.bias"}
     torch.testing.assert_close(model.final_norm.weight, trained.final_norm.weight)
+
+
+def test_a_file_without_weights_by_name_is_refused_in_words(tmp_path: Path) -> None:
+    value = torch.ones(2, 3)
+    around: dict[str, object] = {"weight": value}
+    around["model"] = around
+    for content, told in (
+        ({0: value}, "must hold tensors by name"), ({None: value, ("a", 1): value}, "must hold tensors by name"),
+        ([value], "it holds a list"), (around, "it holds a dict"),
+        ({"weight": value * torch.nan}, "6 of its 6 values are no numbers"),
+        ({"weight": value[:1, :1].expand(10**6, 10**6)}, "it stores fewer values"),
+    ):  # fmt: skip
+        torch.save(content, tmp_path / "weights.pth")
+        with pytest.raises(CheckpointError, match=told):
+            read_state(tmp_path / "weights.pth")

@@ -24,6 +24,8 @@ _MARKS = ("module.", "_orig_mod.")
 _USUAL = ("model.safetensors", "pytorch_model.bin", "backbone.safetensors", "last.safetensors")
 ORDER = "order"
 """Entry of a safetensors header with the names in the network's order, a line each: the format itself keeps none."""
+_DEEPEST = 8
+"""So many wrappers lie around a state at most; a dictionary may hold itself."""
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".th", ".ckpt", ".tar")
 
 
@@ -61,11 +63,17 @@ def read_state(path: Path) -> State:
             found=f"{path}: {reason}",
             do="save the state dict alone, best as safetensors: torch.save(model.state_dict(), FILE)",
         ) from None
-    tensors = {_unmarked(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {
+        _unmarked(name): value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)
+    }
     if not tensors:
         raise CheckpointError(
             "A file of weights must hold tensors by name", found=f"{path} holds {listing(map(str, content))[:80]}"
         )
+    for name, value in tensors.items():
+        if (fault := _fault(value)) is not None:
+            raise CheckpointError("Weights must be dense tensors of numbers", found=f"{path}: {name[:80]}: {fault}",
+                                  do="take the weights of an earlier step, or of another file")  # fmt: skip
     return State(path, tensors, ordered, averaged)
 
 
@@ -88,6 +96,17 @@ def weights_file(path: Path) -> Path:
     if not path.is_file():
         raise CheckpointError("A file of weights must exist", found=f"no file {path}", do="correct model.weights")
     return path
+
+
+def _fault(value: Tensor) -> str | None:
+    """Return what keeps a tensor from being weights; None: nothing does."""
+    if value.layout != torch.strided or value.is_quantized:
+        return "it is stored sparse or quantized"
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"it stores fewer values than its shape {tuple(value.shape)} has"
+    if value.is_floating_point() and bool(torch.isnan(value).any()):
+        return f"{int(torch.isnan(value).sum())} of its {value.numel()} values are no numbers"
+    return None
 
 
 def _unmarked(name: str) -> str:
@@ -116,7 +135,9 @@ def _torch_file(path: Path) -> tuple[dict[str, Any], bool, bool]:
     with torch.serialization.safe_globals([argparse.Namespace]):
         content = torch.load(path, map_location="cpu", weights_only=True)
     averaged = False
-    while isinstance(content, Mapping):
+    for _ in range(_DEEPEST):
+        if not isinstance(content, Mapping):
+            break
         key = next((key for key in _WRAPPERS if isinstance(content.get(key), Mapping) and content[key]), None)
         if key is None:
             return dict(content), True, averaged
