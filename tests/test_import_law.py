@@ -183,6 +183,8 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "asking": {"study", "metric", "identity"},
         # scores that exist, judged
         "given": {"study", "metric"},
+        # workers as jobs of a cluster
+        "cluster": {"pool"},
         # before any training: length, cost, noise
         "planning": {"study", "metric", "identity", "assess", "chain", "worker", "known_before"},
         # research loops: proposals judged one after another

@@ -36,6 +36,7 @@ from ablata.reports.visuals import study_sections
 from ablata.reports.words import answer, verdict_words
 from ablata.stats import Mode, rule_of
 from ablata.studies.again import run_again
+from ablata.studies.cluster.choice import Cluster
 from ablata.studies.in_process import InProcess
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
@@ -278,6 +279,7 @@ def run_study(
     workers: int | None = None,
     progress: bool | Console | None = None,
     trust_code: bool = False,
+    cluster: Cluster | None = None,
     ledger: Ledger | None = None,
     again: Sequence[str] = (),
 ) -> StudyResult:
@@ -293,6 +295,7 @@ def run_study(
         workers: local worker processes; None: one for each GPU or core; 0: functions are called in this process.
         progress: True: shown; False: not; None: shown in a terminal and in a notebook. Or the console to show it on.
         trust_code: run code that came with an imported study.
+        cluster: Ray or Slurm, whose jobs are the workers, in place of local ones.
         ledger: where it is recorded; None: the lab's own.
         again: arms whose failed runs of programs are run again, since the reason lay outside them and is gone.
 
@@ -303,6 +306,8 @@ def run_study(
     """
     refuse_while_importing()
     console = progress_console(progress) if isinstance(progress, bool | None) else progress
+    if cluster is not None and isinstance(study, Study) and workers is None:
+        workers = 1
     functions = _called_here(study, workers) if isinstance(study, Study) or workers == 0 else None
     with open_ledger(ledger) as opened:
         name = _recorded(opened, study)
@@ -312,12 +317,19 @@ def run_study(
             here = None if functions is None else InProcess(opened, name, functions)
             size = Workers(0, 0) if here else Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms))
             with StudyDisplay(opened, name, console) as display:
-                display.say(_begins(opened.studies.get(name), len(arms), size.count))
+                jobs = (
+                    None
+                    if cluster is None
+                    else cluster.pool(opened, name, arms, trust_code=trust_code, say=display.say)
+                )
+                display.say(_begins(opened.studies.get(name), len(arms), size.count if jobs is None else jobs.count))
                 for line in put_back:
                     display.say(line)
                 if too_few := rule_of(opened.studies.get(name).spec).too_few_seeds:
                     display.say(too_few)
-                StudyRunner(opened, name, size, display.update, display.say, trust_code=trust_code, here=here).run()
+                StudyRunner(
+                    opened, name, size, display.update, display.say, trust_code=trust_code, here=here, jobs=jobs
+                ).run()
         else:
             say = StudyDisplay(opened, name, console).say
             say(f"study {name} is finished:")

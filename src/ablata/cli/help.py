@@ -43,6 +43,17 @@ def _without_types(parameters: list[Any]) -> list[Any]:
     return parameters
 
 
+def _with_values(parameters: list[Any], args: list[str]) -> list[str]:
+    """Give an option whose value may be left out (its `metavar` stands in brackets) an empty one where it is."""
+    optional = {name for one in parameters if str(one.metavar).startswith("[HOST") for name in one.opts}
+    filled: list[str] = []
+    for place, word in enumerate(args):
+        filled.append(word)
+        if word in optional and ":" not in "".join(args[place + 1 : place + 2]):
+            filled.append("")
+    return filled
+
+
 class CliCommand(TyperCommand):
     """A command whose help names no Python types."""
 
@@ -57,7 +68,7 @@ class CliCommand(TyperCommand):
             click.UsageError: says of an option that there is not how a setting is given, if the command takes them.
         """
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, _with_values(self.params, args))
         except USAGE_ERROR as error:
             tell_form_of_setting(error)
             raise

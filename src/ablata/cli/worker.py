@@ -26,6 +26,7 @@ def worker(
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a training.")] = None,
     idle_exit: Annotated[bool, typer.Option("--idle-exit", help="End when no run waits or runs.")] = False,
+    idle_seconds: Annotated[float, typer.Option(hidden=True, help="How long nothing must have waited for that.")] = 0.0,
     any_environment: Annotated[
         bool,
         typer.Option(
@@ -47,8 +48,9 @@ def worker(
     # A launcher's worker has a right address: a database that does not answer is on its way back.
     with Ledger(db, patience=0.0 if parent is None else PATIENCE_SECONDS) as ledger:
         done = work(
-            ledger, study=study, threads=threads, idle_exit=idle_exit, any_environment=any_environment, parent=parent,
-            launch=launch, beside=beside, trust_code=trust_code, say=note,
+            ledger, study=study, threads=threads, idle_exit=idle_exit, idle_seconds=idle_seconds,
+            any_environment=any_environment, parent=parent, launch=launch, beside=beside, trust_code=trust_code,
+            say=note,
         )  # fmt: skip
     note(f"{done} run{'' if done == 1 else 's'} completed")
 

@@ -23,6 +23,7 @@ from ablata.stats.waves import ADDED, WAVES
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
 from ablata.studies.changed import refuse_changed_programs
+from ablata.studies.cluster.pool import JobPool
 from ablata.studies.commands import OUTPUT, WORKTREES
 from ablata.studies.evidence import PRIOR, PRIOR_KEYS, PRIOR_STUDIES, known_prior
 from ablata.studies.forks import FORK, beginnings_of, common_beginnings
@@ -69,6 +70,7 @@ class StudyRunner:
         say: called with a line about what goes on.
         trust_code: whether code that came with an imported study may be run.
         here: calls the study's functions in this process, in place of workers.
+        jobs: keeps workers on a cluster, in place of local ones.
 
     Raises:
         RecordError: there is no such study, or it needs such code and that is not trusted.
@@ -84,6 +86,7 @@ class StudyRunner:
         *,
         trust_code: bool = False,
         here: InProcess | None = None,
+        jobs: JobPool | None = None,
     ) -> None:
         self.ledger, self.name, self.watch, self.say = ledger, name, watch, say
         self.environment = record_environment(ledger)
@@ -91,7 +94,7 @@ class StudyRunner:
         self.columns: list[ArmRow] = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
         self.rule = rule_of(self.study.spec)
         self.assessment = Assessment(0, (), None)
-        self._here, self._pool = here, here or Pool(ledger, name, workers, trust_code=trust_code)
+        self._here, self._pool = here, here or jobs or Pool(ledger, name, workers, trust_code=trust_code)
         self._code = {arm.name: arm_code(ledger, name, arm, trust=trust_code, say=say) for arm in self.columns}
         self._identities: dict[str, list[NewRun]] = {}
         self._files: dict[str, dict[Path, str]] = {}

@@ -91,6 +91,7 @@ def work(
     study: str | None = None,
     threads: int | None = None,
     idle_exit: bool = False,
+    idle_seconds: float = 0.0,
     any_environment: bool = False,
     parent: int | None = None,
     launch: str | None = None,
@@ -104,7 +105,8 @@ def work(
         ledger: where runs wait.
         study: keep to one study's runs and end when it is finished; None takes any run.
         threads: processor threads for each training; the recipe's own number counts if it is lower.
-        idle_exit: end as soon as nothing waits or runs, instead of waiting for more.
+        idle_exit: end once nothing waits or runs, instead of waiting for more.
+        idle_seconds: how long it must have been so.
         any_environment: take runs meant for other machines too, under this machine's environment class; their pairs
             count as unpaired.
         parent: process id of the launcher; this worker ends once that is gone.
@@ -125,6 +127,7 @@ def work(
     relabel, launch = environment if any_environment else None, launch or new_launch()
     signals, notices, done = StopOnSignal(parent), _Notices(ledger, study, environment, any_environment, say), 0
     refused: dict[str, RecordError] = {}
+    idle_since: float | None = None
     with signals.listening():
         while not signals.stop_reason():
             claim = persist(
@@ -134,6 +137,7 @@ def work(
                 patience=PATIENCE_SECONDS,
             )
             if claim is not None:
+                idle_since = None
                 try:
                     done += train_claim(ledger, claim, threads, beside, signals, trust_code, say)
                 except RecordError as error:
@@ -144,7 +148,8 @@ def work(
             left = ledger.leases.open_count(without=tuple(refused), **which)
             if refused and left == 0 and (study is not None or idle_exit):
                 raise next(iter(refused.values()))
-            if idle_exit and left == 0:
+            idle_since = None if left else idle_since or time.monotonic()
+            if idle_exit and idle_since is not None and time.monotonic() - idle_since >= idle_seconds:
                 notices.tell()
                 break
             _refuse_other_code(ledger, study)

@@ -51,6 +51,7 @@ from ablata.cli.asking import (
 from ablata.cli.console import agreed, err, note, out, print_json, quick_imports
 from ablata.cli.help import CommandGroup
 from ablata.cli.runs import told
+from ablata.cli.studies.clusters import Cpus, Gpus, JobTime, MemoryGb, Partition, RayAddress, Slurm, cluster_of
 from ablata.cli.studies.continuing import (
     ReportFile,
     confirm,
@@ -200,6 +201,13 @@ def run(
     noise: NoiseFrom = None,
     clusters: ClusterRule = None,
     workers: WorkerCount = None,
+    ray: RayAddress = None,
+    slurm: Slurm = False,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    memory: MemoryGb = None,
+    time: JobTime = None,
+    partition: Partition = None,
     save_as: SaveAs = None,
     question: Question = None,
     output: ReportFile = None,
@@ -228,6 +236,7 @@ def run(
         guards=tuple(guard or ()),
     )  # fmt: skip
     refuse_no_page(output)
+    cluster = cluster_of(ray, slurm, cpus, gpus, memory, time, partition, workers)
     end_as_interrupted()
     with Ledger() as ledger:
         recorded = {row.name for row in ledger.studies.all()}
@@ -236,7 +245,7 @@ def run(
             study = sized(ledger, asked.study(ledger), budget, pilot, effect, workers, chosen=asked.has_seeds)
         if study is None:
             return
-        done = launch(ledger, study, workers, trust_code=trust_code, again=again or ())
+        done = launch(ledger, study, workers, trust_code=trust_code, cluster=cluster, again=again or ())
         show(ledger, done, output, json=json)
         if confirm_best:
             run_confirming(ledger, done, None, workers, None, trust_code=trust_code, json=json)

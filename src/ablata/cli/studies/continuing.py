@@ -17,6 +17,7 @@ from ablata.cli.console import err, note, quick_imports
 
 if TYPE_CHECKING:
     from ablata.records.ledger import Ledger
+    from ablata.studies.cluster.choice import Cluster
     from ablata.studies.study import Study
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -138,7 +139,13 @@ def end_as_interrupted() -> None:
 
 
 def launch(
-    ledger: Ledger, study: Study | str, workers: int | None, *, trust_code: bool = False, again: Sequence[str] = ()
+    ledger: Ledger,
+    study: Study | str,
+    workers: int | None,
+    *,
+    trust_code: bool = False,
+    cluster: Cluster | None = None,
+    again: Sequence[str] = (),
 ) -> str:
     """Run a study with a live table and return its name; interrupted, say how to go on.
 
@@ -148,7 +155,9 @@ def launch(
     from ablata.api.studies import run_study
 
     try:
-        return run_study(study, workers=workers, progress=err, trust_code=trust_code, ledger=ledger, again=again).name
+        return run_study(
+            study, workers=workers, progress=err, trust_code=trust_code, cluster=cluster, ledger=ledger, again=again
+        ).name
     except KeyboardInterrupt:
         note(f"go on with: ablata study run {study if isinstance(study, str) else study.name}")
         raise typer.Exit(1) from None
