@@ -82,6 +82,20 @@ def test_a_crash_is_an_outcome_and_has_a_second_chance(loop: Callable[..., ablat
         tune.retry()
 
 
+def test_an_undecided_proposal_goes_on_with_more_runs_where_it_has_a_second_chance(
+    loop: Callable[..., ablata.Loop], tmp_path: Path
+) -> None:
+    tune = loop()
+    tune.try_({"gain": 2.0}, "more", waits=True)
+    with Ledger(home=tmp_path / "home") as ledger:
+        ended = {"verdict": "undecided", "reason": "its runs were used up", "priority": 1.0}
+        assert ledger.loops.decide("tune", 1, "undecided", ended, against=0, first_seed=0)
+    assert tune.try_({"gain": 2.0}, "more").outcome == "undecided", "answered from the ledger"
+    assert "ablata loop retry 1" in repr(tune)
+    again = tune.retry()
+    assert (again.outcome, again.result and again.result["chances"]) == ("keep", 1)
+
+
 def test_a_start_that_fails_or_has_no_such_score_starts_nothing(loop: Callable[..., ablata.Loop]) -> None:
     with pytest.raises(RunError, match="starts from must run to its end"):
         loop(lambda seed: 1 / 0, score="acc")
@@ -123,11 +137,17 @@ def test_a_change_that_makes_no_difference_is_kept_where_it_saves_parameters(loo
         loop(sized, score="acc", margin=None, prefer_smaller="time")
 
 
-def test_proposals_wait_in_the_order_they_were_submitted(loop: Callable[..., ablata.Loop]) -> None:
+def test_proposals_wait_for_a_worker_which_goes_on_with_what_another_left(
+    loop: Callable[..., ablata.Loop], tmp_path: Path
+) -> None:
     tune = loop()
     for gain in (2.0, -2.0):
         assert tune.try_({"gain": gain}, f"gain {gain}", waits=True).outcome is None
-    assert [answer.outcome for answer in tune.work()] == ["keep", "discard"]
+    with Ledger(home=tmp_path / "home") as ledger:
+        begun = ledger.loops.take("tune")
+        assert begun is not None
+        assert begun.number == 1, "and its worker is killed"
+    assert {answer.number: answer.outcome for answer in tune.work()} == {1: "keep", 2: "discard"}
     assert [row["number"] for row in tune.rows] == [1, 2]
 
 

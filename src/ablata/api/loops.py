@@ -199,12 +199,12 @@ class Loop:
             return self._decided(judge, judge.second_chance(number), expect)
 
     def work(self, most: int | None = None) -> list[Answer]:
-        """Try the proposals that wait, in the order they were submitted, until none is left."""
+        """Try the proposals that wait, in the order they were submitted, and those that were begun and left."""
         done: list[Answer] = []
         with self._opened() as ledger:
             judge = LoopJudge(ledger, self.name, self._trainers, self._say)
             while most is None or len(done) < most:
-                row = ledger.loops.take(self.name)
+                row = ledger.loops.take(self.name, [one.number for one in done])
                 if row is None:
                     break
                 done.append(judge.decide(row))

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 app = CommandGroup(help="Judge changes one after another against the best so far.")
 
-STATUSES = {"keep": 0, "discard": 1, "undecided": 3, "crash": 4, None: 0}
-"""Exit statuses of `try`; 2 is wrong use."""
+STATUSES = {"keep": 0, "discard": 1, "undecided": 3, "crash": 4, None: 6}
+"""Exit statuses of `try`; 2 is wrong use, 6 waits for a worker."""
 NO_ANSWER = 5
 """Exit status of `try` where the judge itself could not answer: interrupted, the baseline failed, no disk."""
 

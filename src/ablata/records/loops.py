@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -129,13 +129,22 @@ class Loops:
             _insert(connection, name, number, new, level=level(present), first_seed=present[0].first_seed, state=state)
             return _proposals(connection, name)[-1], True
 
-    def take(self, name: str, number: int | None = None) -> ProposalRow | None:
-        """Take a proposal that waits for a worker: the one of a number, or the first; None: there is none."""
+    def take(self, name: str, without: Collection[int] = ()) -> ProposalRow | None:
+        """Take the first proposal that waits for a worker, or else one that was begun; None: there is none.
+
+        One that was begun may be another worker's that is alive: both wait for each other's runs, and decide alike.
+
+        Args:
+            name: the loop.
+            without: numbers to leave out.
+        """
         with self._database.write() as connection:
-            for waiting in _proposals(connection, name):
-                if waiting.state == "waiting" and number in (None, waiting.number):
-                    _set(connection, name, waiting.number, state="open")
-                    return waiting
+            rows = [row for row in _proposals(connection, name) if row.number not in without]
+            for state in ("waiting", "open"):
+                for row in rows:
+                    if row.state == state:
+                        _set(connection, name, row.number, state="open")
+                        return row
         return None
 
     def enqueue(self, name: str, number: int, role: RunRole, new: NewRun) -> RunRow:
