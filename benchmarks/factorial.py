@@ -111,7 +111,7 @@ def factorial(design: Design, seeds: int, studies: int, rng: np.random.Generator
         false.append(100 * errors / studies)
         flagged.append(100 * seen / large if large else float("nan"))
     name = f"{design.cells} cells, resolution {'I' * (design.resolution < 5)}V, {seeds} seeds"
-    name += f", {len(lost)} of them always lost" if lost else ""
+    name += f", {len(lost)} cell{'s' * (len(lost) > 1)} always lost" if lost else ""
     return Row(name, runs / studies, 50 * found / studies, tuple(false), tuple(flagged))
 
 

@@ -186,7 +186,7 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         # workers as jobs of a cluster
         "cluster": {"pool"},
         # before any training: length, cost, noise
-        "planning": {"study", "metric", "identity", "assess", "chain", "worker", "known_before"},
+        "planning": {"study", "metric", "identity", "assess", "chain", "worker", "known_before", "guards", "evidence"},
         # research loops: proposals judged one after another
         "loops": {
             "asking",

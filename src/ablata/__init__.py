@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ablata.api.continuing import continue_run as continue_run
     from ablata.api.exporting import export_runs as export_runs
     from ablata.api.exporting import export_to_mlflow as export_to_mlflow
+    from ablata.api.extending import confirm_study as confirm_study
+    from ablata.api.extending import extend_study as extend_study
     from ablata.api.housekeeping import prune_runs as prune_runs
     from ablata.api.housekeeping import remove_runs as remove_runs
     from ablata.api.housekeeping import remove_study as remove_study
@@ -83,6 +85,7 @@ _PLACES = {
     "StudyResult": "ablata.api.studies",
     "compare": "ablata.api.comparing",
     "compare_runs": "ablata.api.runs",
+    "confirm_study": "ablata.api.extending",
     "continue_run": "ablata.api.continuing",
     "errors": "ablata.base.errors:",
     "evaluate": "ablata.api.models",
@@ -128,6 +131,7 @@ __all__ = [
     "__version__",
     "compare",
     "compare_runs",
+    "confirm_study",
     "continue_run",
     "errors",
     "evaluate",

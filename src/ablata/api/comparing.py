@@ -41,6 +41,7 @@ def compare(
     screen: bool = False,
     fixed: bool = False,
     extendable: bool = False,
+    guards: Sequence[str] = (),
     timeout: float | None = None,
     inputs: Sequence[str | Path] = (),
     name: str | None = None,
@@ -76,6 +77,8 @@ def compare(
         screen: 20% false verdicts in place of 5%, which only lean.
         fixed: judge once, after all seeds.
         extendable: keep most of the 5% for more seeds later.
+        guards: quantities that an arm may not worsen by more than an allowed amount, such as `seconds:+3%` or another
+            score of the functions, `latency:+5%`; the study is then judged once, after all seeds.
         timeout: seconds after which a run has failed; in this process only on the main thread.
         inputs: files and folders that the functions read; runs on other content of theirs are not used again.
         name: of the study in the ledger; None: made up from the function's name and all that is asked.
@@ -105,11 +108,13 @@ def compare(
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
         extendable=extendable,
+        guards=tuple(guards),
     )
     given = {
         "seeds": seeds, "margin": margin, "score": score, "lower": lower, "workers": workers or None,
         "first_seed": first_seed or None, "screen": screen or None, "fixed": fixed or None,
-        "extendable": extendable or None, "timeout": timeout, "inputs": [str(one) for one in inputs] or None,
+        "extendable": extendable or None, "guards": list(guards) or None,
+        "timeout": timeout, "inputs": [str(one) for one in inputs] or None,
         "name": name,
     }  # fmt: skip
     with open_ledger(ledger) if ledger is not None or home is None else Ledger(home=Path(home)) as opened:

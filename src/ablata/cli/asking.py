@@ -297,6 +297,7 @@ class StudyRequest:
             SettingsError: both a name and --recipe are given, or neither, or a part is missing or wrong.
         """
         from ablata.studies.asking.adhoc import ask, change
+        from ablata.studies.asking.naming import guarded
 
         self._refuse_unfit_aa()
         if self.seeds is not None and self.budget is not None:
@@ -334,19 +335,12 @@ class StudyRequest:
         else:
             made = self._changed(change, **parts)
         if self.guards:
-            typed = self._guarded_commands(made)
-            named = made.name if self.save_as or self.name else f"{made.name}-guarded"
-            made = replace(made, guards=self.guards, commands=typed, name=named)
+            named = self.save_as is not None or self.name is not None
+            made = guarded(made, self.guards, named=named, repeats=self.name is None)
         if self.fork is not None:
             typed = made.commands if self.name else tuple(f"{line} --fork {self.fork}" for line in made.commands)
             made = replace(made, fork=self._checked_fork(made), commands=typed)
         return _with_history(ledger, made) if self.history else made
-
-    def _guarded_commands(self, study: Study) -> tuple[str, ...]:
-        if self.name is not None:
-            return study.commands
-        words = [word for guard in self.guards for word in ("--guard", guard)]
-        return tuple(f"{line} {shlex.join(words)}" for line in study.commands)
 
     def _checked_fork(self, study: Study) -> Any:
         from ablata.studies.study import CONTROL

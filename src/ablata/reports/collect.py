@@ -178,6 +178,7 @@ def study_view(
             first_look=study.rule.first_look,
             futility=study.rule.futility,
             seen=tuple(spec.get(SEEN, {}).items()),
+            from_items=spec.get("noise") == "items" and not study.without_items,
             **wave_fields(spec),
         ),
         state=row.state,

@@ -56,7 +56,8 @@ class RuleView:
     """The decision rule as it was fixed before the first run: N seeds, family-wise alpha, first look, futility.
 
     `seen` says how many runs of each arm had ended before, so that they could be seen. `waves` are the seeds after each
-    wave of a study that was extended, or may be; `levels` the rate that each was judged at.
+    wave of a study that was extended, or may be; `levels` the rate that each was judged at. `from_items` says whether
+    each arm's noise was to be read from single items too.
     """
 
     mode: str = "claim"
@@ -68,6 +69,7 @@ class RuleView:
     waves: tuple[int, ...] = ()
     levels: tuple[float, ...] = ()
     extendable: bool = False
+    from_items: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

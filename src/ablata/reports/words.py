@@ -208,7 +208,7 @@ def reading_words(view: StudyView) -> tuple[str, ...]:
     stopped = [
         arm.name
         for arm in view.treatments
-        if control is not None and arm.effect and arm.done < control.done
+        if view.factorial is None and control is not None and arm.effect and arm.done < control.done
         if any(seed.difference is not None for seed in arm.seeds)
     ]
     if stopped:
@@ -249,11 +249,12 @@ def rule_words(view: StudyView) -> str:
     futility = (
         "an arm that the remaining seeds cannot settle stops early" if rule.futility else "no arm stops early undecided"
     )
+    items = "; each arm's noise is read from its single images too" if rule.from_items else ""
     leaning = " (a screening, so verdicts only lean)" if rule.mode == "screen" else ""
     return (
         f"{better}; {matters}; up to {rule.seeds} seeds an arm, each "
         f"compared with the control's run of the same seed; verdicts after each seed from {rule.first_look} on; "
-        f"{futility}; at most {100 * rule.alpha:g}% of such studies claim anything false{leaning}"
+        f"{futility}{items}; at most {100 * rule.alpha:g}% of such studies claim anything false{leaning}"
         f"{_waves(view)}{_seen(view)}"
     )
 

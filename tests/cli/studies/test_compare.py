@@ -369,3 +369,57 @@ def test_not_worse_is_shown_or_not_with_a_status_for_a_pipeline(folder: Path, co
         assert (answer.status, said in answer.err) == (status, True), answer.err
     without = compare("--non-inferior", CONTROL, f"{CONTROL} --mixup 0.1")
     assert (without.status, "only with a margin" in without.err) == (2, True)
+
+
+ITEMS = """
+import csv, random, sys
+from pathlib import Path
+seed, lr, run_dir = int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
+draw = random.Random(seed)
+rows = [(f"film{i // 20}/{i:03}.png", 100.0 * (draw.random() < 0.6 + 0.3 * lr)) for i in range(200)]
+with (run_dir / "items.csv").open("w", newline="") as stream:
+    csv.writer(stream).writerows([("item", "acc"), *rows])
+print("acc:", sum(hit for _, hit in rows) / len(rows))
+print("latency:", 5 + 0.1 * draw.random())
+"""
+
+
+def test_a_programs_items_guards_and_clusters_go_from_the_command_line_to_the_page_and_to_another_lab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ablata.cli.main import main
+
+    (tmp_path / "t.py").write_text(ITEMS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ABLATA_HOME", str(tmp_path / "home"))
+
+    def typed(*words: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        said = capfd.readouterr()
+        assert ended.value.code in (0, None), said.err
+        return " ".join((said.out + said.err).split())
+
+    command = f"{sys.executable} t.py {{seed}} {{lr}} {{run_dir}}"
+    parts = ["--set", "lr=0", "--arm", "high:lr=1", "--score", "acc", "--score", "latency", "--seeds", "3"]
+    said = typed("compare", command, *parts, "--noise", "items", "--clusters", "folder", "--name", "films")
+    assert "each arm's noise is read from its single images too" in said
+    page = (tmp_path / "home" / "reports" / "films.html").read_text()
+    assert "200 images in 10 clusters were scored" in page
+    assert "film" in page
+    assert "is read from its single images too" in typed(
+        "study", "plan", "--command", command, *parts, "--noise", "items", "--first-seed", "9"
+    )
+    typed("study", "export", "films", "films.ablata")
+    monkeypatch.setenv("ABLATA_HOME", str(tmp_path / "other"))
+    typed("study", "import", "films.ablata")
+    typed("study", "report", "films", "--format", "html", "--output", "films.html")
+    assert "200 images in 10 clusters were scored" in (tmp_path / "films.html").read_text()
+    guarded = ["--guard", "latency:+50%", "--name", "kept"]
+    assert "better by" in (said := typed("compare", command, *parts, *guarded))
+    assert "latency within +50%" in said
+    (tmp_path / "kept.yaml").write_text(
+        f"command: {command}\nset: {{lr: 0}}\narms: {{high: {{lr: 1}}}}\nseeds: 3\nscore: [acc, latency]\n"
+        "guard: latency:+0.01%\n"
+    )
+    assert "3 seeds can show it from" in typed("study", "plan", "kept.yaml")

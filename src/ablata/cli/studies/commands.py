@@ -100,6 +100,7 @@ def plan(
     history: WithHistory = False,
     noise: NoiseFrom = None,
     clusters: ClusterRule = None,
+    guard: Guards = None,
     workers: WorkerCount = None,
     save_as: SaveAs = None,
     question: Question = None,
@@ -126,7 +127,7 @@ def plan(
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
         screen=screen, fixed=force_fixed, extendable=extendable, history=history, noise=noise, clusters=clusters,
-        save_as=save_as, question=question, budget=budget, pilot=pilot,
+        save_as=save_as, question=question, budget=budget, pilot=pilot, guards=tuple(guard or ()),
     )  # fmt: skip
     if control is not None:
         if name or recipe or command or write is None:

@@ -22,6 +22,7 @@ from ablata.cli.asking import (
     Extendable,
     FirstSeed,
     Fixed,
+    Guards,
     Inputs,
     Lower,
     Margin,
@@ -65,6 +66,7 @@ def compare(
     source: Sources = None,
     noise: NoiseFrom = None,
     clusters: ClusterRule = None,
+    guard: Guards = None,
     screen: Screen = False,
     force_fixed: Fixed = False,
     extendable: Extendable = False,
@@ -92,6 +94,7 @@ def compare(
         from ablata.cli.studies.sizing import sized
         from ablata.records.ledger import Ledger
         from ablata.studies.asking.comparing import compare_commands
+        from ablata.studies.asking.naming import guarded
 
     program = CommandOptions.of(score, lower, timeout, inputs, source)
     if seeds is not None and budget is not None:
@@ -101,6 +104,7 @@ def compare(
         margin=margin, screen=screen, fixed=force_fixed, extendable=extendable, non_inferior=non_inferior,
         name=save_as, question=question, noise=noise, clusters=clusters, **vars(program),
     )  # fmt: skip
+    study = guarded(study, guard, named=save_as is not None) if guard else study
     if dry_run:
         _show_one(study.recipes["control"])  # type: ignore[arg-type]
         return

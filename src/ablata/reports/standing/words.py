@@ -93,7 +93,8 @@ def test_words(view: StudyView) -> tuple[str, ...]:
     elif view.rule.mode in ("given", "declared"):
         test, over = "t tests of arm against control, moderated towards the noise of all runs, once", "arms"
     else:
-        test = "t tests of arm minus control at equal seeds, moderated towards the noise of all runs"
+        towards = "what its single images say of its noise" if view.rule.from_items else "the noise of all runs"
+        test = f"t tests of arm minus control at equal seeds, moderated towards {towards}"
         over = f"arms and looks from {view.rule.first_look} seeds on"
     equal = "" if view.margin is None else " (equivalence: two one-sided tests)"
     assumed = "runs of different seeds are independent and their noise is roughly normal"

@@ -113,6 +113,8 @@ def learn_prior(studies: Sequence[Sequence[Phi]], default: ItemPrior | None = No
     The spreads of log phi are what is left of those of its estimates once the estimates' own error is taken off: that
     of log chi-square / df, psi'(df / 2) (DerSimonian and Laird's moments, 1986, on the logarithm). They are never taken
     for less than 0.2. Fewer than three studies, or too few arms, say nothing of a spread: there the default's counts.
+    The level is the mean of the estimates and the default's, which counts as one that is known to its own spreads: one
+    earlier study of two seeds says next to nothing.
 
     Args:
         studies: the estimates of each study's arms.
@@ -123,8 +125,9 @@ def learn_prior(studies: Sequence[Sequence[Phi]], default: ItemPrior | None = No
     known = [study for study in known if study]
     if not known:
         return usual
+    weight = 2 / (usual.between**2 + usual.within**2)
     df = sum(phi.df for study in known for phi in study)
-    level = sum(phi.df * phi.value for study in known for phi in study) / df
+    level = (weight * usual.level + sum(phi.df * phi.value for study in known for phi in study)) / (weight + df)
     arms = [(_log(study), [trigamma(phi.df / 2) for phi in study]) for study in known if len(study) > 1]
     free = sum(len(logs) - 1 for logs, _ in arms)
     inside = usual.within

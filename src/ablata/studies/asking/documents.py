@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -49,6 +49,12 @@ class StudyDocument(Settings):
     """In the metric's unit, or a text such as `10%`, of the control's mean."""
     metric: str | None = None
     """What is compared in place of the control's own score, such as `seconds` or `val/plain/loss`."""
+    guard: str | tuple[str, ...] = ()
+    """Quantities that an arm may not worsen by more than an allowed amount, such as `seconds:+3%`."""
+    noise: Literal["scores", "items"] = "scores"
+    """Where each arm's noise is read from: its scores alone, or its single images too."""
+    clusters: str | None = None
+    """Which items belong together: `folder`, or a regular expression of their names."""
     screen: bool = False
     force_fixed: bool = False
     extendable: bool = False
@@ -103,6 +109,9 @@ def read_study(path: Path) -> Study:
         mode=Mode.SCREEN if asked.screen else Mode.CLAIM,
         fixed=asked.force_fixed,
         extendable=asked.extendable,
+        guards=_several(asked.guard),
+        noise=asked.noise,
+        clusters=asked.clusters,
     )
     return study if asked.name else named_by_content(study, path.stem)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ablata.base.settings import expand
@@ -51,3 +53,21 @@ def named_by_content(study: Study, label: str, budget: str | None = None) -> Stu
             parts.append(files_digest(files))
     digits = hashlib.blake2b("\0".join(parts).encode(), digest_size=3).hexdigest()
     return replace(study, name=f"{study_name(label)}-{digits}")
+
+
+def guarded(study: Study, texts: Sequence[str], *, named: bool, repeats: bool = True) -> Study:
+    """Return a study with guardrails.
+
+    Args:
+        study: without.
+        texts: as typed.
+        named: whether its name was given; one that was made up says that it has guardrails.
+        repeats: whether its commands are to name them.
+
+    Raises:
+        SettingsError: one is wrong, or the study is judged otherwise.
+    """
+    words = shlex.join([word for text in texts for word in ("--guard", text)])
+    commands = tuple(f"{line} {words}" for line in study.commands) if repeats else study.commands
+    name = study.name if named else f"{study.name}-guarded"
+    return replace(study, guards=tuple(texts), commands=commands, name=name)

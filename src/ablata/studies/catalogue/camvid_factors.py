@@ -1,4 +1,4 @@
-"""Four changes of a small BiSeNet on CamVid at once, in about an hour of one core."""
+"""Four changes of a small BiSeNet on CamVid at once, in half an hour to an hour of one core."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHORT = ("train.epochs=4", "train.evaluate_every=0", "compute.threads=1")
 def camvid_factors() -> Study:
     """CamVid at half its size, BiSeNet at a quarter of its width: stem, color jitter, loss and schedule, all 16 ways.
 
-    Each change is judged averaged over the other three. 48 runs of 180 steps at the most, each about 50 s of a core.
+    Each change is judged averaged over the other three. 48 runs of 180 steps at the most, each about 35 s of a core.
     """
     return Study(
         name="camvid_factors",

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ablata.base.errors import listing
 from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import judged_values
 from ablata.records.rows import ArmRow
 from ablata.stats import Noise, noise_from_scores, pool_noise
+from ablata.studies.evidence import known_prior
+from ablata.studies.study import CONTROL, Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,3 +101,15 @@ def score_table(ledger: Ledger, name: str, without: Set[str] = frozenset()) -> n
 
 def _control(arms: list[ArmRow]) -> ArmRow:
     return next(arm for arm in arms if arm.is_control)
+
+
+def item_prior_line(ledger: Ledger, study: Study) -> str:
+    """Say from what each arm's noise is read where it is read from single images too; empty for any other study."""
+    if study.noise != "items":
+        return ""
+    prior, studies = known_prior(ledger, study.recipes[CONTROL].name, study.judged.key)
+    learnt = f"learnt from {listing(studies)}" if studies else "no earlier study has shown it, so a wide one is taken"
+    return (
+        "of each arm is read from its single images too: runs vary about "
+        f"{prior.level**0.5:.2g} times as much as their uncertain images say ({learnt})"
+    )

@@ -26,7 +26,8 @@ from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.known_before import known_sentences
 from ablata.studies.metric import parse_margin
-from ablata.studies.planning.noise import noise_of_study, score_table
+from ablata.studies.planning.guards import guard_plan
+from ablata.studies.planning.noise import item_prior_line, noise_of_study, score_table
 from ablata.studies.planning.sizing import Need, control_noise, needs_of, wall_seconds
 from ablata.studies.study import CONTROL, Study
 from ablata.trainers.any import Outside
@@ -66,6 +67,8 @@ class StudyPlan:
         sized: detectable effect and confirmable margin, or None while the noise is unknown.
         unit: the same for a noise of 1, to be multiplied with a guess.
         pairing: how far runs of the same seed moved together in earlier studies; None where it was not measured.
+        guards: a line for each guardrail.
+        item_prior: what is known of how single images make the score's noise, where it is to be read from them.
         history_trust: how far the noise history agrees with the control's own runs, 0 to 1; None: nothing to compare.
         scored_on: a sentence on the test items; empty where no run of the control kept its own.
         known_before: sentences on what is known of the question already, and what follows for the verdicts.
@@ -86,6 +89,8 @@ class StudyPlan:
     scored_on: str = ""
     pairing: Pairing | None = None
     history_trust: float | None = None
+    guards: tuple[str, ...] = ()
+    item_prior: str = ""
 
     @property
     def hours(self) -> float:
@@ -153,6 +158,8 @@ class StudyPlan:
             "scored_on": self.scored_on,
             "pairing": None if self.pairing is None else self.pairing.to_json(),
             "history_trust": self.history_trust,
+            "guards": list(self.guards),
+            "item_prior": self.item_prior,
         }
 
 
@@ -204,6 +211,8 @@ def plan_study(
         scored_on=_scored_on(ledger, study),
         pairing=earlier_pairing(ledger, study),
         history_trust=_history_trust(ledger, study),
+        guards=guard_plan(ledger, study),
+        item_prior=item_prior_line(ledger, study),
     )
     if noise is None or study.design is not None:
         return made
@@ -421,6 +430,8 @@ def _rests_on(plan: StudyPlan) -> list[str]:
         state = "unpaired in effect: equal seeds save none" if found.is_unpaired else "equal seeds save runs"
         state = state if found.is_unpaired or found.is_paired else "not known whether equal seeds save runs"
         told.append(("pairing", f"{state}, in an earlier study ({measured})"))
+    told += [("guards", line) for line in plan.guards]
+    told += [("noise", plan.item_prior)] if plan.item_prior else []
     if plan.scored_on:
         told.append(("items", plan.scored_on.rstrip(".")))
     return [f"  {name:9}{text}" for name, text in told]
