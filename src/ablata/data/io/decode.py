@@ -30,6 +30,7 @@ from ablata.data.io.headers import (
     upright,
     whole_pages,
 )
+from ablata.data.io.libtiff import hear_libtiff
 from ablata.data.io.tiff import BandedTiff, banded_tiff
 
 Decoder = Literal["pil", "opencv"]
@@ -144,7 +145,10 @@ def open_image(content: bytes | Path, where: str, max_pixels: int | None = None)
 
 def _opened(content: bytes | Path, where: str) -> Image.Image:
     # Of many bands PIL gives one beside red, green and blue at most, or complains where nobody hears it in words.
-    many = banded_tiff(content, _MANY) if _start(content) in _TIFF else None
+    is_tiff = _start(content) in _TIFF
+    if is_tiff:
+        hear_libtiff()()
+    many = banded_tiff(content, _MANY) if is_tiff else None
     if many is not None:
         return many
     try:
@@ -244,7 +248,7 @@ def decoding(where: str) -> Iterator[None]:
     except DataError:
         raise
     except _DECODING as error:
-        raise _undecodable(where, error) from None
+        raise _undecodable(where, hear_libtiff()() or error) from None
 
 
 def _banded(image: BandedTiff, where: str, rules: ImageRules) -> tuple[Image.Image, ImageFacts]:
