@@ -146,6 +146,8 @@ def _control_excess(residuals: Residuals) -> tuple[Floats, Floats]:
 def _f_quantile(above: Values, above_df: Values, below: Values, below_df: Values, known: Bools | np.bool_) -> Floats:
     """P(F <= above / below), 0 where it is not known; a variance above none is certain to be greater."""
     top, bottom = np.broadcast_arrays(np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64))
+    if not np.any(known):
+        return np.zeros(np.broadcast_shapes(top.shape, np.shape(known)))
     ratio = np.divide(top, bottom, out=np.where(top > 0, _CERTAIN, 0.0), where=bottom > 0)
     quantile = f_cdf(np.minimum(ratio, _CERTAIN), np.maximum(above_df, 1), np.maximum(below_df, 1))
     return np.asarray(np.where(known, quantile, 0.0), dtype=np.float64)
