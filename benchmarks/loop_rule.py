@@ -188,14 +188,18 @@ def rule_table(loops: int) -> list[str]:
     ]
     for number, (name, mix) in enumerate(MIXES.items()):
         lines.append(f"| *{name}* | | | | | | |")
+        each: dict[str, float] = {}
         for rule, play in RULES.items():
             rng = np.random.default_rng([number, 1])
             effects = mix.draw(rng, PROPOSALS, loops)
-            lines.append(f"| {rule} | {cells(play(effects, rng))} |")
+            played = play(effects, rng)
+            each[rule] = played.gain_per_100_runs
+            lines.append(f"| {rule} | {cells(played)} |")
         for mode, (gain, runs, useless) in PUBLISHED.get(number, {}).items():
-            lines.append(
-                f"| plain sequential test, {mode} | {gain} | | {runs} | | {useless}% | {100 * gain / runs:.2f} |"
-            )
+            plain = 100 * gain / runs
+            ratio = next(value for rule, value in each.items() if mode in rule) / plain
+            per_run = f"{plain:.2f}; ours {ratio:.2f} times"
+            lines.append(f"| plain sequential test, {mode} | {gain} | | {runs} | | {useless}% | {per_run} |")
     return lines
 
 
@@ -261,6 +265,10 @@ def page(loops: int) -> list[str]:
         "0.05 each (progress) and LORD at 0.10 (claim).",
         "",
         *rule_table(loops),
+        "",
+        "A quarter more gain per run than the plain test was the aim. Claims meet it up to size 1, progress mode "
+        "all but meets it at size 0.7; at sizes 1 and 2, and for claims at size 2, it is missed. Two fifths of "
+        "all runs are first runs, and a fifth measure baselines anew, which no bound can save.",
         "",
         "## Where the noise is not as assumed",
         "",

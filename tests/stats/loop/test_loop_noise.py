@@ -5,15 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ablata.stats.loop.noise import look_at, normal_score, pooled_noise, student_score
+from ablata.stats.loop.noise import MEMORY, look_at, normal_score, pooled_noise, student_score
 
 
 def test_noise_is_pooled_within_groups() -> None:
     groups = [[1.0, 2.0, 4.0], [10.0], [], [5.0, 6.0]]
     found = pooled_noise(groups)
-    assert found.df == 3
-    assert found.sd == pytest.approx(((np.var(groups[0], ddof=1) * 2 + np.var(groups[3], ddof=1)) / 3) ** 0.5)
+    older = 2 ** (-1 / MEMORY)
+    variance = (older * 2 * np.var(groups[0], ddof=1) + np.var(groups[3], ddof=1)) / (older * 2 + 1)
+    assert found.sd == pytest.approx(variance**0.5)
+    assert found.df == pytest.approx(3, abs=0.01)
     assert pooled_noise([[1.0], [2.0]]).sd is None
+
+
+def test_noise_follows_what_was_run_last() -> None:
+    rng = np.random.default_rng(1)
+    loud, quiet = rng.normal(0, 2, (60, 3)).tolist(), rng.normal(0, 0.5, (60, 3)).tolist()
+    assert pooled_noise(loud).sd == pytest.approx(2, rel=0.25)
+    assert pooled_noise(loud).df == pytest.approx(56, abs=3)
+    assert pooled_noise([*loud, *quiet]).sd == pytest.approx(0.55, rel=0.2)
 
 
 def test_scores_of_student_and_normal_have_equal_tails() -> None:

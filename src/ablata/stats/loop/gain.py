@@ -43,13 +43,13 @@ def honest_gain(
     Args:
         rule: of the loop.
         start, best: by seed, runs that no decision of the loop has seen.
-        pools: every other group of runs of equal code in the loop.
+        pools: every other group of runs of equal code in the loop, oldest first.
 
     Raises:
         ValueError: a side has no run, or no group has two.
     """
     first, last = list(start.values()), list(best.values())
-    noise = pooled_noise([first, last, *pools])
+    noise = pooled_noise([*pools, first, last])
     if not first or not last or noise.sd is None:
         raise ValueError("the start and the best must have fresh runs, and some group two of them")
     effect = float(np.mean(last) - np.mean(first))

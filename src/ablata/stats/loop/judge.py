@@ -54,7 +54,7 @@ def judge_proposal(rule: LoopRule, evidence: Evidence, level: float) -> More | D
             proposal=0 if len(own) else 1,
             reason="a first run of the proposal, beside fresh runs of the baseline",
         )
-    return _Look(rule, own, base, pooled_noise([own, base, *evidence.pools]), level).answer()
+    return _Look(rule, own, base, pooled_noise([*evidence.pools, base, own]), level).answer()
 
 
 class _Look:
@@ -65,7 +65,7 @@ class _Look:
         self.runs, self.base_runs = len(own), len(base)
         self.sign = 1.0 if rule.higher_is_better else -1.0
         self.effect = math.fsum(own) / self.runs - math.fsum(base) / self.base_runs
-        self.sd, self.df = noise.sd or 0.0, max(noise.df, 1)
+        self.sd, self.df = noise.sd or 0.0, max(noise.df, 1.0)
         self.scale = scale_of(rule.margin, self.sd)
         self.size, self.info = (
             float(value)
@@ -151,7 +151,7 @@ def expected_runs(rule: LoopRule, evidence: Evidence, level: float) -> LoopCost:
     """
     bounds, have = BOUNDS[rule.mode], len(evidence.baseline)
     done = len(evidence.proposal)
-    noise = pooled_noise([list(evidence.baseline.values()), list(evidence.proposal.values()), *evidence.pools])
+    noise = pooled_noise([*evidence.pools, list(evidence.baseline.values()), list(evidence.proposal.values())])
     scale, drops = scale_of(rule.margin, noise.sd or 0.0), rule.drops
     constant = float(constant_for(bounds, level, rule.most_runs, scale=scale, drops=drops))
     found = course(

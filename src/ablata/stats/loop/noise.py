@@ -11,25 +11,42 @@ from numpy.typing import ArrayLike
 
 from ablata.stats.table import Floats
 
+MEMORY = 20.0
+"""Degrees of freedom after which older noise counts half."""
+
 
 @dataclass(frozen=True)
 class LoopNoise:
     """The spread of one run's score; `sd` is None before any group of equal code has two runs."""
 
     sd: float | None
-    df: int
+    df: float
 
 
 def pooled_noise(groups: Sequence[Sequence[float]]) -> LoopNoise:
-    """Return the spread of a run within groups of equal code.
+    """Return the spread of a run within groups of equal code, what was run last counting most.
+
+    What is kept changes the noise too, as longer training makes it less; so a group counts half for every `MEMORY`
+    degrees of freedom that came after it. In the long run it is known as by 58 degrees of freedom.
 
     Args:
-        groups: scores of each baseline and each proposal of the loop; groups of one run tell nothing.
+        groups: scores of each baseline and each proposal of the loop, oldest first; groups of one run tell nothing.
     """
-    told = [np.asarray(group, dtype=np.float64) for group in groups if len(group) > 1]
-    df = sum(len(group) - 1 for group in told)
-    squares = math.fsum(float(np.square(group - group.mean()).sum()) for group in told)
-    return LoopNoise(math.sqrt(squares / df) if df else None, df)
+    squares = df = square_weights = 0.0
+    for group in groups:
+        if len(group) > 1:
+            values = np.asarray(group, dtype=np.float64)
+            keeps = float(fading(len(group) - 1))
+            squares = keeps * squares + float(np.square(values - values.mean()).sum())
+            df = keeps * df + len(group) - 1
+            square_weights = keeps**2 * square_weights + len(group) - 1
+    # Satterthwaite's degrees of freedom of a weighted variance.
+    return LoopNoise(math.sqrt(squares / df) if df else None, df**2 / square_weights if df else 0.0)
+
+
+def fading(df: ArrayLike) -> Floats:
+    """Return the weight that is left to older noise after so many further degrees of freedom."""
+    return np.asarray(np.exp2(-np.asarray(df, dtype=np.float64) / MEMORY))
 
 
 def normal_score(t: ArrayLike, df: ArrayLike) -> Floats:

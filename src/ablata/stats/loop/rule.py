@@ -20,7 +20,7 @@ class LoopMode(StrEnum):
     CLAIM = "claim"
 
 
-LEVELS = {LoopMode.PROGRESS: 0.035, LoopMode.CLAIM: 0.10}
+LEVELS = {LoopMode.PROGRESS: 0.03, LoopMode.CLAIM: 0.10}
 """By mode: the probability of keeping a proposal that changes nothing; the false discovery rate of the stream."""
 MOST_RUNS = {LoopMode.PROGRESS: 12, LoopMode.CLAIM: 24}
 """By mode: the most runs of one proposal."""
@@ -79,7 +79,7 @@ class Evidence:
     Attributes:
         baseline: by seed, runs of the baseline that were not chosen for their score: after a keep fresh runs alone.
         proposal: by seed, runs of the proposal.
-        pools: every other group of runs of equal code in the loop, which tell the noise alone.
+        pools: every other group of runs of equal code in the loop, oldest first; they tell the noise alone.
     """
 
     baseline: Mapping[int, float]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ablata.stats.loop.bounds import BOUNDS, constant_for
 from ablata.stats.loop.levels import levels_of
-from ablata.stats.loop.noise import look_at
+from ablata.stats.loop.noise import fading, look_at
 from ablata.stats.loop.rule import LoopRule
 from ablata.stats.table import Bools, Floats
 
@@ -87,6 +88,30 @@ class _Group:
         return np.maximum(self.count - 1, 0.0)
 
 
+class _Pool(NamedTuple):
+    """Noise as `pooled_noise` sums it up, in many loops."""
+
+    squares: Floats
+    df: Floats
+    square_weights: Floats
+
+    def with_group(self, group: _Group) -> _Pool:
+        keeps = fading(group.df)
+        return _Pool(
+            keeps * self.squares + group.squares,
+            keeps * self.df + group.df,
+            keeps**2 * self.square_weights + group.df,
+        )
+
+    @property
+    def sd(self) -> Floats:
+        return np.sqrt(self.squares / self.df)
+
+    @property
+    def known(self) -> Floats:
+        return self.df**2 / self.square_weights
+
+
 class _Loops:
     """Many loops at the same proposal, each with its baseline and its pool of noise."""
 
@@ -94,7 +119,7 @@ class _Loops:
         self.rule, self.bounds, self.rng, self.draw = rule, BOUNDS[rule.mode], rng, draw
         self.loops = effects.shape[1]
         self.true, self.runs = np.zeros(self.loops), np.zeros(self.loops)
-        self.pool, self.pool_df = np.zeros(self.loops), np.zeros(self.loops)
+        self.pool = _Pool(np.zeros(self.loops), np.zeros(self.loops), np.zeros(self.loops))
         self.baseline = _Group(self.loops)
         self.shared = shared
         self.seeds = np.zeros((0, self.loops))
@@ -123,8 +148,8 @@ class _Loops:
 
     def close(self, group: _Group, where: Bools) -> None:
         """Put a group's noise into the pool and empty it."""
-        self.pool += np.where(where, group.squares, 0.0)
-        self.pool_df += np.where(where, group.df, 0.0)
+        grown = self.pool.with_group(group)
+        self.pool = _Pool(*(np.where(where, new, old) for new, old in zip(grown, self.pool, strict=True)))
         group.clear(where)
 
     def grow(self, proposal_runs: int, where: Bools) -> None:
@@ -143,9 +168,9 @@ class _Loops:
                 self.grow(run, live)
             group.add(self.score(self.true + effect, group.count, spread), live)
             self.runs += live
-            df = self.pool_df + self.baseline.df + group.df
-            noise = np.sqrt((self.pool + self.baseline.squares + group.squares) / df)
-            size, info = look_at(group.mean - self.baseline.mean, noise, df, run, self.baseline.count)
+            noise = self.pool.with_group(self.baseline).with_group(group)
+            effect_seen = group.mean - self.baseline.mean
+            size, info = look_at(effect_seen, noise.sd, noise.known, run, self.baseline.count)
             up = live & (run > 1) & (size >= self.bounds.keep(info, constant))
             kept |= up
             live &= ~up & (size > self.bounds.drop(info, run))
