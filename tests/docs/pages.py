@@ -110,6 +110,12 @@ def shortened(arguments: Sequence[str], further: Sequence[str] = ()) -> list[str
     return list(arguments)
 
 
+def _builds(block: Block) -> bool:
+    """Tell whether what follows builds on a block: Python, or a script of the page that is run."""
+    scripts = block.kind == "console" and all(command.text.startswith("python ") for command in block.commands())
+    return block.kind == "python" or scripts
+
+
 class Page:
     """A page that is run, block by block, in a folder of its own.
 
@@ -125,11 +131,12 @@ class Page:
         self.names: dict[str, Any] = {"__name__": "__page__"}
 
     def run(self, part: str) -> None:
-        """Write the page's files and run the blocks of one part; those of Python build on the ones before them."""
+        """Write the page's files and run the blocks of one part, with what they build on: Python, and the page's own
+        scripts, which write what is trained on."""
         for block in blocks(self.path):
             if block.kind in ("python", "yaml", "toml") and block.title is not None:
                 (self.folder / block.title).write_text(block.text, encoding="utf-8")
-            elif block.part == part or (block.kind == "python" and block.part == "default"):
+            elif block.part == part or (block.part == "default" and _builds(block)):
                 self._run(block)
 
     def _run(self, block: Block) -> None:
