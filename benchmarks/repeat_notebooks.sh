@@ -5,8 +5,8 @@
 #     ABLATA_DATA=FOLDER sh benchmarks/repeat_notebooks.sh [--workers N]
 #     sh benchmarks/collect_notebooks.sh
 for study in label_refinery/factors relation_rcnn/factors contrastive_seg/weights-short bisenet/factors \
-    label_refinery/restarts-short contrastive_seg/contrast-short imagenet/factors imagenet/norm-order bisenet/factors-2 \
-    bisenet/factors-3
+    label_refinery/restarts-short contrastive_seg/contrast-short imagenet/aa imagenet/factors imagenet/norm-order \
+    bisenet/factors-2 bisenet/factors-3
 do
     ablata replicate run "${study%/*}" --scale short --study "${study#*/}" "$@" || exit 1
 done

@@ -56,7 +56,7 @@ class ShortChange(Settings):
 
 
 class ShortStudy(Settings):
-    """A study of several changes, switched on and off together (`factors`) or each alone (`arms`)."""
+    """A study of several changes, together (`factors`) or each alone (`arms`), or of none, for the noise (`aa`)."""
 
     name: str = Field(pattern=r"^[\w.+-]+$")
     """Unique among the notebook's questions and short studies."""
@@ -78,6 +78,8 @@ class ShortStudy(Settings):
     """Changes by name, each judged averaged over the others."""
     arms: dict[str, ShortChange] = Field(default_factory=dict)
     """Changes by name, each alone beside the base."""
+    aa: bool = False
+    """The base against itself."""
 
     @property
     def changes(self) -> dict[str, ShortChange]:
@@ -86,8 +88,8 @@ class ShortStudy(Settings):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        if bool(self.factors) == bool(self.arms):
-            raise ValueError(f"{self.name} must have factors or arms")
+        if bool(self.factors) + bool(self.arms) + self.aa != 1:
+            raise ValueError(f"{self.name} must have factors or arms, or be aa")
         return self
 
 
@@ -164,5 +166,6 @@ def short_study(notebook: Notebook, short: ShortStudy) -> Study:
         cells=short.cells,
         margin=short.margin,
         seeds=short.seeds,
+        aa=short.aa,
         commands=(f"ablata replicate run {notebook.name} --scale short --study {short.name}",),
     )

@@ -113,9 +113,10 @@ def _list(notebook: Notebook, studies: list[_Counted]) -> None:
         for reason in study.refused:
             out.print(f"      cannot be run: {reason}", markup=False)
     for short in load_short_studies(notebook.name):
-        kind = "together" if short.factors else "each alone"
         conclusions = sum(len(change.answers) for change in short.changes.values())
-        told = f"{len(short.changes)} changes {kind}, on {conclusions} conclusions; --scale short"
+        kind = "together" if short.factors else "each alone"
+        told = f"{len(short.changes)} changes {kind}, on {conclusions} conclusions"
+        told = f"{'the control against itself' if short.aa else told}; --scale short"
         out.print(f"    {short.name:<22} {told}", markup=False)
     if nominal:
         out.print("  nominal, the settings not being what the author changed:", markup=False)
