@@ -39,7 +39,6 @@ REFUSED: dict[str, list[tuple[str, str, str]]] = {
         ('<box label="cat"', '<box label="cow"', r"one of the listed classes \(cat, dog\)\n.*box 1: 'cow'"),
         ("<box ", "<blob ", r"Annotations must be XML"),
         ("<annotations>", "<!DOCTYPE a><annotations>", r"must not declare a document type"),
-        ("</annotations>", "<track/></annotations>", r"tracks of a video\n.*CVAT for images 1\.1"),
     ],
     "supervisely": [
         ('"classTitle": "cat"', '"classTitle": "cow"', r"\(cat, dog\)\n.*ann/0\.jpg\.json, object 1: 'cow'"),

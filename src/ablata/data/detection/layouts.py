@@ -123,8 +123,8 @@ def penn_fudan_settings(folder: Path, usual: int = 50) -> list[str]:
 
 def voc_lists(folder: Path) -> tuple[str, str] | None:
     """Return the lists of VOC's folders to train and to score on; None: they are not there."""
-    if not (folder / "Annotations").is_dir():
-        return None
+    if next((folder / "Annotations").glob("*.xml"), None) is None:
+        return None  # masks of VOC's form have an empty folder there
     names = [
         next((name for name in choices if (folder / _LISTS / f"{name}.txt").is_file()), None)
         for choices in (("train", "trainval"), ("val", "valid", "test"))

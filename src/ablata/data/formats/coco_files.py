@@ -141,14 +141,16 @@ def _image(folder: Path, image: ListedImage, beside: Sequence[Path], name: str, 
     """Return the file of an image; one that is missing as it is named, for `check_files` to refuse."""
     written = image.file_name
     path = PurePosixPath(written.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or "\0" in written:
+    if ".." in path.parts or "\0" in written:
         findings.refuse(
             "Image names must be paths below the image folder, without ..", f"{name}: image {image.id}: {written!r}"
         )
         return folder / "outside"
     found = find_image(folder, written, *beside)
+    if found is None and path.is_absolute():
+        findings.refuse("Every annotated image must exist", f"{name}: image {image.id}: {written!r}")
     if found is None:
-        return folder / path
+        return folder / path.relative_to(path.anchor)
     if not found.as_posix().endswith(written):
         done = "names with backslashes, %20 or other folders read as those of files"
         where = f"{name}: image {image.id}: {written!r} as {relative(found, folder)}"

@@ -1,10 +1,12 @@
-"""CVAT's XML ("CVAT for images 1.1"): one file for all images, with boxes, polygons, ellipses and masks by name.
+"""CVAT's XML: one file for all images ("CVAT for images 1.1"), with boxes, polygons, ellipses and masks by name, or of
+a film ("CVAT for video 1.1"), with tracks that list their shape on each frame.
 
 Objects are in the order of their `z_order`. Polylines, points and cuboids have no area in the image and are left out.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,7 +20,7 @@ from ablata.data.detection.problems import Findings
 from ablata.data.detection.voc_xml import read_annotation
 from ablata.data.formats.description import Bitmap, Described, DescribedImage, Polygon, Reading, Shape
 from ablata.data.formats.geometry import ellipse, turned_rectangle
-from ablata.data.formats.places import find_image, head_of, relative, split_of_path
+from ablata.data.formats.places import find_image, head_of, images_under, relative, split_of_path
 from ablata.data.io.walk import files_under
 from ablata.data.labels.split_lists import split_name, splits_by_lists
 
@@ -41,7 +43,7 @@ def describe(folder: Path, reading: Reading) -> Described:
     """Read a folder.
 
     Raises:
-        DataError: a file is no XML, or one of a video.
+        DataError: a file is no XML, of a film without its frames, or whose tracks leave frames out.
     """
     images: list[DescribedImage] = []
     names: dict[str, None] = {}
@@ -49,6 +51,8 @@ def describe(folder: Path, reading: Reading) -> Described:
     for file in files:
         tree = _tree(file)
         names |= dict.fromkeys(_labels(tree))
+        if tree.find("track") is not None:
+            images += _frames(folder, file, tree, reading)
         for element in tree.iter("image"):
             found = _image(folder, file, element, reading)
             if found is not None:
@@ -66,7 +70,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
     """Return the labels that the files list, or that occur.
 
     Raises:
-        DataError: a file is no XML, or one of a video.
+        DataError: a file is no XML.
     """
     names: dict[str, None] = {}
     for file in _files(folder):
@@ -76,8 +80,8 @@ def class_names(folder: Path) -> tuple[str, ...]:
 
 def _tree(file: Path) -> ElementTree.Element:
     tree = read_annotation(file).tree
-    if tree.find("track") is not None:
-        raise DataError("Annotations must be of images, not of a video", found=f"{file}: tracks of a video",
+    if tree.find("track") is not None and tree.find("image") is not None:
+        raise DataError("Annotations must be of images or of a film, not of both", found=f"{file}: images and tracks",
                         do='export the task again as "CVAT for images 1.1", with its frames')  # fmt: skip
     return tree
 
@@ -91,7 +95,8 @@ def _labels(tree: ElementTree.Element) -> list[str]:
     ]
     if listed:
         return listed
-    return sorted({shape.get("label", "") for image in tree.iter("image") for shape in image if shape.tag != "tag"})
+    drawn = [shape.get("label", "") for image in tree.iter("image") for shape in image if shape.tag != "tag"]
+    return sorted({*drawn, *(track.get("label", "") for track in tree.iter("track"))})
 
 
 def _image(folder: Path, file: Path, element: ElementTree.Element, reading: Reading) -> DescribedImage | None:
@@ -110,7 +115,7 @@ def _image(folder: Path, file: Path, element: ElementTree.Element, reading: Read
     if found is None:
         findings.refuse("Every annotated image must exist", where)
         return None
-    split = split or split_of_path(found, folder)
+    split = split or split_of_path(found, folder) or split_name(file.stem)
     shapes: list[tuple[int, Shape]] = []
     for number, one in enumerate(element, start=1):
         try:
@@ -122,6 +127,59 @@ def _image(folder: Path, file: Path, element: ElementTree.Element, reading: Read
             findings.refuse(error.must, error.found)
     shapes.sort(key=lambda pair: pair[0])
     return DescribedImage(found, where, [shape for _, shape in shapes], split, size, element.get("id"))
+
+
+def _frames(folder: Path, file: Path, tree: ElementTree.Element, reading: Reading) -> list[DescribedImage]:
+    """Return the frames of a film, with what its tracks show on each.
+
+    Raises:
+        DataError: there are no frames, or a track leaves some out.
+    """
+    name = relative(file, folder)
+    below = file.parent / "images"
+    frames = {
+        int(digits[1]): image
+        for image in images_under(below if below.is_dir() else file.parent)
+        if (digits := re.search(r"(\d+)$", image.stem)) is not None
+    }
+    if not frames:
+        raise DataError(
+            "The frames of a film must lie beside its tracks", found=f"{file}: no images below {file.parent}",
+            do='export the task with "save images", or: ffmpeg -i VIDEO -start_number 0 images/frame_%06d.png',
+        )  # fmt: skip
+    shown: dict[int, list[tuple[int, Shape]]] = {}
+    for track in tree.iter("track"):
+        where, last, gone = f"{name}: track {track.get('id')}", -1, True
+        for one in track:
+            fields = Fields(one.attrib, where, reading.of(""))
+            try:
+                number = int(_number(fields, "frame"))
+            except FieldError as error:
+                reading.of("").refuse(error.must, error.found)
+                continue
+            if not gone and number > last + 1:
+                raise DataError("A track must list every frame that it is on", found=f"{where}: {last}, then {number}",
+                                do="export from CVAT, which writes the frames between key frames, too")  # fmt: skip
+            last, gone = number, one.get("outside") == "1"
+            if gone:
+                continue
+            one.set("label", track.get("label", ""))
+            try:
+                shape = _shape(one, f"{where}, frame {number}", reading.of(""))
+            except FieldError as error:
+                reading.of("").refuse(error.must, error.found)
+                continue
+            if number not in frames:
+                reading.of("").refuse("Every annotated frame must exist", f"{where}, frame {number}")
+            elif shape is not None:
+                order = one.get("z_order", "0")
+                shown.setdefault(number, []).append((int(order) if order.lstrip("-").isdecimal() else 0, shape))
+    made = []
+    for number, image in sorted(frames.items()):
+        shapes = sorted(shown.get(number, []), key=lambda pair: pair[0])
+        split = split_of_path(image, folder) or split_name(file.stem)
+        made.append(DescribedImage(image, f"{name}: frame {number}", [one for _, one in shapes], split))
+    return made
 
 
 def _shape(element: ElementTree.Element, where: str, findings: Findings) -> Shape | None:

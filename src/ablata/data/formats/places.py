@@ -59,7 +59,7 @@ def find_image(folder: Path, name: str, *beside: Path) -> Path | None:
         candidate = place / slashed
         if "\0" not in name and exists(candidate) and candidate.resolve().is_relative_to(folder.resolve()):
             return candidate
-    for place in (folder, *(folder / one for one in ("images", "img", "JPEGImages", "default"))):
+    for place in (folder, *(folder / one for one in ("images", "img", "JPEGImages", "default", "images/default"))):
         candidate_below = tail_below(place, name) if place.is_dir() else None
         if candidate_below is not None and candidate_below.is_file():
             return candidate_below
