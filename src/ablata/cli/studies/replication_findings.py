@@ -19,15 +19,20 @@ if TYPE_CHECKING:
     from ablata.notebooks.studies import Scale
 
 _DIGITS = 4
+_FEWEST_DF = 5
+"""Degrees of freedom of a noise that is worth telling where there is no verdict: those of six runs of a control."""
 _ENDED = ("completed", "diverged")
 _SCALES: tuple[Scale, ...] = ("small", "full")
 
 
 def collect(ledger: Ledger) -> RepeatedFindings:
-    """Return the verdicts of every study of a lab that repeats trials of a notebook, as far as it has come."""
-    return RepeatedFindings(
-        studies=tuple(study for name in NAMES for study in _of_notebook(ledger, load_notebook(name)))
-    )
+    """Return the verdicts of every study of a lab that repeats trials of a notebook, or tells their noise."""
+    studies = (study for name in NAMES for study in _of_notebook(ledger, load_notebook(name)))
+    return RepeatedFindings(studies=tuple(study for study in studies if study.claims or _tells_noise(study)))
+
+
+def _tells_noise(study: RepeatedStudy) -> bool:
+    return study.noise is not None and study.noise.df >= _FEWEST_DF
 
 
 def _of_notebook(ledger: Ledger, notebook: Notebook) -> Iterator[RepeatedStudy]:
