@@ -19,6 +19,7 @@ from ablata.reports.markdown import study_markdown
 from ablata.studies.asking.adhoc import ask
 from ablata.studies.asking.comparing import compare_commands
 from ablata.studies.asking.documents import read_study
+from ablata.studies.asking.typed import StudyTerms
 from ablata.studies.assess import assess
 from ablata.studies.factors import Factors
 from ablata.studies.identity import new_run, record_environment
@@ -33,8 +34,8 @@ THREE = ("warm:a=1", "smooth:b=1", "flip:c=1")
 
 def command_study(**parts: Any) -> Study:
     words = "python train.py --seed {seed} --a {a} --b {b} --c {c}"
-    asked: dict[str, Any] = {"factors": THREE, "scores": ["acc"], "seeds": 3, "name": "three"} | parts
-    return compare_commands([words], (), ["a=0", "b=0", "c=0"], verb="study run", **asked)
+    terms: dict[str, Any] = {"factors": THREE, "seeds": 3, "name": "three"} | parts
+    return compare_commands([words], (), ["a=0", "b=0", "c=0"], StudyTerms(**terms), scores=["acc"], verb="study run")
 
 
 def end_blocks(ledger: Ledger, study: Study, end: End, scores: np.ndarray) -> None:
@@ -76,7 +77,10 @@ def test_cells_with_long_names_are_numbered() -> None:
 
 def test_a_recipe_is_asked_in_the_same_way() -> None:
     study = ask(
-        "digits", (), factors=("wide:model.width=32", "flat:model.depth=1", "flat:optim.lr=0.05"), seeds=3, margin=1
+        "digits",
+        (),
+        (),
+        StudyTerms(factors=("wide:model.width=32", "flat:model.depth=1", "flat:optim.lr=0.05"), seeds=3, margin=1),
     )
     assert study.change("wide+flat") == ("model.width=32", "model.depth=1", "optim.lr=0.05")
     assert "--factor wide:model.width=32" in study.commands[0]
@@ -95,7 +99,7 @@ def test_wrong_factors_are_refused_in_words() -> None:
         with pytest.raises(SettingsError, match=words):
             command_study(**parts)
     with pytest.raises(SettingsError, match="arms or factors"):
-        ask("digits", (), ("wide:model.width=32",), factors=THREE, seeds=3, margin=None)
+        ask("digits", (), ("wide:model.width=32",), StudyTerms(factors=THREE, seeds=3, margin=None))
 
 
 def test_the_changes_are_judged_once_a_block_is_whole(ledger: Ledger, end_run: End) -> None:
@@ -188,7 +192,9 @@ def test_the_report_shows_changes_interactions_and_cells(ledger: Ledger, end_run
 
 def test_the_plan_says_cells_and_what_is_confounded(ledger: Ledger) -> None:
     four = ("a:model.width=8", "b:model.depth=1", "c:optim.lr=0.05", "d:model.norm=none")
-    study = ask("digits", ("train.epochs=null", "train.steps=6"), factors=four, cells=8, seeds=2, margin=None)
+    study = ask(
+        "digits", ("train.epochs=null", "train.steps=6"), (), StudyTerms(factors=four, cells=8, seeds=2, margin=None)
+    )
     told = str(plan_study(ledger, study, workers=2))
     assert "8 cells, 2 seeds each" in told
     assert "a x b or c x d" in told

@@ -10,6 +10,7 @@ from ablata.base.settings import settings_hash
 from ablata.engine.recipe import Recipe
 from ablata.stats import Mode, Rule
 from ablata.studies.asking.adhoc import ask, change
+from ablata.studies.asking.typed import StudyTerms
 from ablata.studies.index import load_study, study_entries
 from ablata.studies.study import Study
 
@@ -62,9 +63,11 @@ def test_an_asked_study_repeats_by_its_own_command() -> None:
     import shlex
 
     made = ask(
-        "digits", ["train.epochs=1"], ["a:model.width=8", "a:optim.lr=0.05", "b:data.augment.pad=0"],
-        seeds=3, margin=0.5, first_seed=10, question="Does it help?",
-    )  # fmt: skip
+        "digits",
+        ["train.epochs=1"],
+        ["a:model.width=8", "a:optim.lr=0.05", "b:data.augment.pad=0"],
+        StudyTerms(seeds=3, margin=0.5, first_seed=10, question="Does it help?"),
+    )
     assert made.arms == {"a": ("model.width=8", "optim.lr=0.05"), "b": ("data.augment.pad=0",)}
     (command,) = made.commands
     words = shlex.split(command)
@@ -74,10 +77,12 @@ def test_an_asked_study_repeats_by_its_own_command() -> None:
         "digits",
         [value for option, value in options if option == "--set"],
         [value for option, value in options if option == "--arm"],
-        seeds=int(dict(options)["--seeds"]),
-        margin=float(dict(options)["--margin"]),
-        first_seed=int(dict(options)["--first-seed"]),
-        question=dict(options)["--question"],
+        StudyTerms(
+            seeds=int(dict(options)["--seeds"]),
+            margin=float(dict(options)["--margin"]),
+            first_seed=int(dict(options)["--first-seed"]),
+            question=dict(options)["--question"],
+        ),
     )
     assert again == made
 
@@ -85,8 +90,8 @@ def test_an_asked_study_repeats_by_its_own_command() -> None:
 def test_a_made_up_name_tells_questions_apart_and_can_be_a_files(tmp_path: Path) -> None:
     file = tmp_path / "my digits.py"
     file.write_text("from ablata.recipes.index import load_recipe\ndef small():\n    return load_recipe('digits')\n")
-    one = ask(f"{file}:small", [], ["a:model.width=8"], seeds=3, margin=0.5)
-    two = ask(f"{file}:small", [], ["a:model.width=9"], seeds=3, margin=0.5)
+    one = ask(f"{file}:small", [], ["a:model.width=8"], StudyTerms(seeds=3, margin=0.5))
+    two = ask(f"{file}:small", [], ["a:model.width=9"], StudyTerms(seeds=3, margin=0.5))
     assert one.name != two.name
     assert one.name.startswith("my-digits.py-small-")
 
@@ -94,7 +99,7 @@ def test_a_made_up_name_tells_questions_apart_and_can_be_a_files(tmp_path: Path)
 @pytest.mark.parametrize("arm", ["x", "x:", ":model.width=8", "x:model.width", "model.width=8:x=1"])
 def test_an_arm_is_written_name_colon_key_equals_value(arm: str) -> None:
     with pytest.raises(SettingsError, match="NAME:key=value"):
-        ask("digits", [], [arm], seeds=3, margin=0.5)
+        ask("digits", [], [arm], StudyTerms(seeds=3, margin=0.5))
 
 
 def test_a_recipe_is_taken_by_its_name_as_control_and_as_arm(make_study: Make, quick: Recipe) -> None:
@@ -107,11 +112,11 @@ def test_a_recipe_is_taken_by_its_name_as_control_and_as_arm(make_study: Make, q
 def test_an_arm_option_holds_one_setting_and_says_how_to_give_two(subtests: pytest.Subtests) -> None:
     for arm in ("a:model.depth=1,model.width=8", "a:model.depth=1, model.width=8", "a:model.width=8,loss=focal"):
         with subtests.test(arm=arm), pytest.raises(SettingsError, match="one setting") as told:
-            ask("digits", [], [arm], seeds=3, margin=0.5)
+            ask("digits", [], [arm], StudyTerms(seeds=3, margin=0.5))
         assert str(told.value.do).startswith("--arm a:model.")
         assert str(told.value.do).count("--arm a:") == 2
     with pytest.raises(SettingsError, match="each key once"):
-        ask("digits", [], ["a:model.width=8", "a:model.width=9"], seeds=3, margin=0.5)
+        ask("digits", [], ["a:model.width=8", "a:model.width=9"], StudyTerms(seeds=3, margin=0.5))
 
 
 def test_fewer_seeds_than_the_first_look_are_told_to_decide_nothing() -> None:
@@ -122,9 +127,9 @@ def test_fewer_seeds_than_the_first_look_are_told_to_decide_nothing() -> None:
 
 def test_the_number_of_seeds_is_never_guessed_and_a_margin_may_be_left_out() -> None:
     with pytest.raises(SettingsError) as told:
-        ask("digits", [], ["a:model.width=8"], seeds=None, margin=1.0)
+        ask("digits", [], ["a:model.width=8"], StudyTerms(seeds=None, margin=1.0))
     assert told.value.found == "no --seeds"
-    study = ask("digits", [], ["a:model.width=8"], seeds=3, margin=None)
+    study = ask("digits", [], ["a:model.width=8"], StudyTerms(seeds=3, margin=None))
     assert study.rule().margin is None
     assert "--margin" not in study.commands[0]
     assert Rule.from_json(study.spec()["rule"]) == study.rule()
@@ -132,8 +137,8 @@ def test_the_number_of_seeds_is_never_guessed_and_a_margin_may_be_left_out() -> 
 
 def test_a_written_study_can_be_changed_in_parts(make_study: Make) -> None:
     study = make_study()
-    assert change(study, []) is study
-    changed = change(study, ["model.width=5"], seeds=9, screen=True, name="other")
+    assert change(study, [], StudyTerms()) is study
+    changed = change(study, ["model.width=5"], StudyTerms(seeds=9, screen=True, name="other"))
     assert (changed.seeds, changed.mode, changed.name, changed.margin) == (9, Mode.SCREEN, "other", study.margin)
     assert settings_hash(changed.recipes["slow"]) != settings_hash(study.recipes["slow"])
 

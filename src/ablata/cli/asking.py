@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -16,6 +15,7 @@ from ablata.cli.console import note
 
 if TYPE_CHECKING:
     from ablata.records.ledger import Ledger
+    from ablata.studies.asking.typed import StudyTerms
     from ablata.studies.study import Study
 
 Name = Annotated[
@@ -245,6 +245,10 @@ class CommandOptions:
             sources=tuple(sources or ()),
         )  # fmt: skip
 
+    def without_direction(self) -> dict[str, Any]:
+        """Return the options as arguments of `compare_commands`, whose terms say which scores are better."""
+        return {name: value for name, value in vars(self).items() if name != "lower"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRequest:
@@ -296,7 +300,8 @@ class StudyRequest:
         Raises:
             SettingsError: both a name and --recipe are given, or neither, or a part is missing or wrong.
         """
-        from ablata.studies.asking.adhoc import ask, change
+        from ablata.studies.asking.adhoc import ask
+        from ablata.studies.asking.comparing import compare_commands
         from ablata.studies.asking.naming import guarded
 
         self._refuse_unfit_aa()
@@ -304,13 +309,6 @@ class StudyRequest:
             raise SettingsError(
                 "Give --seeds or --budget, not both", found=f"--seeds {self.seeds} --budget {self.budget}"
             )
-        parts: dict[str, Any] = {
-            "seeds": self.seeds, "first_seed": self.first_seed, "margin": self.margin,
-            "metric": self.metric, "screen": self.screen,
-            "fixed": self.fixed, "extendable": self.extendable, "name": self.save_as, "question": self.question,
-            "noise": self.noise, "clusters": self.clusters,
-        }  # fmt: skip
-        parts |= {"aa": True, "seeds": self.seeds or AA_RUNS} if self.aa else {}
         given = {"study": self.name, "--recipe": self.recipe, "--command": self.command}
         told = [f"{what} {value}" for what, value in given.items() if value is not None]
         if len(told) != 1:
@@ -325,15 +323,13 @@ class StudyRequest:
                 "--score, --timeout, --input and --source need a program, --lower a program or --metric", found=told[0],
                 do="--command 'python train.py --seed {seed}', or --metric NAME",
             )  # fmt: skip
-        if self.command is None:
-            parts["lower"] = direction
         if self.command is not None:
-            made = self._of_command(self.command, parts | ({} if self.aa else self._seeds(planning)))
+            terms, program = self._terms(self.program.lower, planning), self.program.without_direction()
+            made = compare_commands([self.command], self.arms, self.sets, terms, verb="study run", **program)
         elif self.recipe is not None:
-            parts |= {} if self.aa else self._seeds(planning)
-            made = ask(self.recipe, self.sets, self.arms, factors=self.factors, cells=self.cells, **parts)
+            made = ask(self.recipe, self.sets, self.arms, self._terms(direction, planning))
         else:
-            made = self._changed(change, **parts)
+            made = self._changed(replace(self._terms(direction), seeds=self._seeds, budget=None))
         if self.guards:
             named = self.save_as is not None or self.name is not None
             made = guarded(made, self.guards, named=named, repeats=self.name is None)
@@ -366,28 +362,24 @@ class StudyRequest:
                     do="--aa --seeds 10",
                 )  # fmt: skip
 
-    def _seeds(self, planning: bool) -> dict[str, Any]:
-        """Return the number of seeds; one that stands for it where a pilot, a budget or the plan will tell."""
-        if self.seeds is None and (planning or self.budget is not None or self.pilot is not None):
-            return {"seeds": STAND_IN, "budget": self.budget}
-        return {"seeds": self.seeds}
+    @property
+    def _seeds(self) -> int | None:
+        return AA_RUNS if self.aa and self.seeds is None else self.seeds
 
-    def _of_command(self, command: str, parts: Mapping[str, Any]) -> Study:
-        from ablata.studies.asking.comparing import compare_commands
+    def _terms(self, lower: bool | None, planning: bool = False) -> StudyTerms:
+        """Return the terms; a number of seeds stands in where a pilot, a budget or the plan will tell it."""
+        from ablata.studies.asking.typed import StudyTerms
 
-        if parts["seeds"] is None:
-            raise SettingsError(
-                "A study needs its number of seeds before it starts",
-                found="no --seeds",
-                do="for example --seeds 5; --budget 30m says a time instead, --pilot 3 helps to choose",
-            )
-        given = {name: value for name, value in parts.items() if value is not None}
-        factors: dict[str, Any] = {"factors": self.factors, "cells": self.cells}
-        return compare_commands(
-            [command], self.arms, self.sets, verb="study run", **factors, **vars(self.program), **given
-        )
+        told_later = self._seeds is None and (planning or self.budget is not None or self.pilot is not None)
+        return StudyTerms(
+            seeds=STAND_IN if told_later else self._seeds, budget=self.budget if told_later else None,
+            first_seed=self.first_seed, margin=self.margin, metric=self.metric, lower=lower,
+            factors=self.factors, cells=self.cells, screen=self.screen, fixed=self.fixed, extendable=self.extendable,
+            aa=self.aa, name=self.save_as, question=self.question, noise=self.noise, clusters=self.clusters,
+        )  # fmt: skip
 
-    def _changed(self, change: Callable[..., Study], **parts: Any) -> Study:
+    def _changed(self, terms: StudyTerms) -> Study:
+        from ablata.studies.asking.adhoc import change
         from ablata.studies.asking.documents import is_document, renamed
         from ablata.studies.asking.naming import against_itself
         from ablata.studies.index import load_study
@@ -401,8 +393,7 @@ class StudyRequest:
         written = load_study(str(self.name))
         if self.aa:
             written = against_itself(written)
-            parts.pop("aa")
-        made = change(written, self.sets, **parts)
+        made = change(written, self.sets, terms)
         changed = made is not written or self.budget is not None
         if changed and self.save_as is None and is_document(str(self.name)):
             made = renamed(made, Path(str(self.name)), self.budget)
@@ -410,26 +401,11 @@ class StudyRequest:
 
     def _command(self) -> str:
         """Return what to type to ask a written study again."""
-        words = ["ablata", "study", "run", str(self.name)]
-        for text in self.sets:
-            words += ["--set", text]
-        for text in self.guards:
-            words += ["--guard", text]
-        options: dict[str, object] = {"--seeds": self.seeds, "--first-seed": self.first_seed, "--margin": self.margin}
-        options |= {"--metric": self.metric, "--name": self.save_as, "--question": self.question}
-        options |= {"--budget": self.budget, "--noise": self.noise, "--clusters": self.clusters, "--fork": self.fork}
-        for option, value in options.items():
-            words += [] if value is None else [option, str(value)]
-        flags = {
-            "--lower": self.program.lower is True,
-            "--higher": self.program.lower is False,
-            "--screen": self.screen,
-            "--force-fixed": self.fixed,
-            "--extendable": self.extendable,
-            "--history": self.history,
-            "--aa": self.aa,
-        }
-        return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
+        from ablata.studies.asking.typed import command_line
+
+        options = {"--set": self.sets, "--guard": self.guards, **self._terms(self.program.lower).typed()}
+        options |= {"--seeds": self.seeds, "--budget": self.budget, "--fork": self.fork, "--history": self.history}
+        return command_line(["ablata", "study", "run", str(self.name)], options)
 
 
 STAND_IN = 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,50 +98,71 @@ def train(
             begun = group.broadcast_object(str(fork) if fork else None)
             state = TrainState(recipe, seed, where, context, reporter, writer, Path(begun) if begun else None)
             complexity = state.complexity()
-        state.reporter.rewind(state.step)
-        state.reporter.start(_facts(state) | complexity.as_dict() | {"allocator": memory_note})
-        for notice in state.task.notices:
-            state.reporter.event("info", "data", notice)
-        begun = loaded_weights(state.model)
-        for one in begun:
-            state.reporter.event("info", "weights", str(one))
-        for notice in state.task.weights_notices(begun):
-            state.reporter.event("warning", "weights", notice)
+        _tell_start(state, complexity.as_dict() | {"allocator": memory_note})
         if group.is_main:
-            where.mkdir(parents=True, exist_ok=True)
-            write_text(where / "recipe.txt", as_text(recipe), attempt.held)
-            if record := state.task.split_record():
-                write_text(where / "splits.json", json.dumps(record), attempt.held)
-            if begun:
-                told = json.dumps([one.as_dict() for one in begun], indent=1)
-                write_text(where / "weights.json", told, attempt.held)
+            _write_start(state, where)
         if not state.finished():
-            with users_mistakes(recipe, "fit the first batch"):
-                warnings = state.task.check(state.task.augment(next(state.task.batches(0, 1)).to(device), 0))
-            for warning in warnings or ():  # a user's check may return nothing
-                state.reporter.event("warning", "outputs", warning)
+            _check_first_batch(state)
             state.train_mode()
             with users_mistakes(recipe, "run through every step"), killed_in_words():
                 train_steps(state)
         with users_mistakes(recipe, "show its predictions"):
             state.save_items()
             state.save_gallery()
-        cost = complexity.as_dict() | {
-            "seconds": state.seconds(),
-            "images_per_second": state.timer.steps_per_second() * recipe.train.batch_size,
-            "evaluation_seconds": state.timer.evaluation_seconds(),
-            "peak_memory_bytes": float(peak_memory(device)),
-            "steps": float(state.step),
-            "processes": float(group.world_size),
-            "threads": float(torch.get_num_threads()),
-        }
-        if device.type == "cuda":
-            cost["peak_gpu_memory_bytes"] = cost["peak_memory_bytes"]
-        if rate := state.timer.steps_per_second():
-            cost["seconds_per_epoch"] = state.task.steps_per_epoch / rate
-        if state.forked_at:
-            cost["first_step"] = float(state.forked_at)
-        return TrainResult(state.scores, cost, state.best)
+        return TrainResult(state.scores, complexity.as_dict() | _cost(state), state.best)
+
+
+def _tell_start(state: TrainState, facts: Mapping[str, Any]) -> None:
+    """Report what the training begins with: its facts, and notices of data and weights."""
+    state.reporter.rewind(state.step)
+    state.reporter.start({**_facts(state), **facts})
+    for notice in state.task.notices:
+        state.reporter.event("info", "data", notice)
+    loaded = loaded_weights(state.model)
+    for one in loaded:
+        state.reporter.event("info", "weights", str(one))
+    for notice in state.task.weights_notices(loaded):
+        state.reporter.event("warning", "weights", notice)
+
+
+def _write_start(state: TrainState, folder: Path) -> None:
+    """Write what a run's folder holds before the first step: the recipe, its splits, where weights came from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = state.attempt.held
+    write_text(folder / "recipe.txt", as_text(state.recipe), held)
+    if record := state.task.split_record():
+        write_text(folder / "splits.json", json.dumps(record), held)
+    if loaded := loaded_weights(state.model):
+        write_text(folder / "weights.json", json.dumps([one.as_dict() for one in loaded], indent=1), held)
+
+
+def _check_first_batch(state: TrainState) -> None:
+    with users_mistakes(state.recipe, "fit the first batch"):
+        batch = next(state.task.batches(0, 1)).to(state.device)
+        warnings = state.task.check(state.task.augment(batch, 0))
+    for warning in warnings or ():  # a user's check may return nothing
+        state.reporter.event("warning", "outputs", warning)
+
+
+def _cost(state: TrainState) -> dict[str, float]:
+    """Return what the training took: seconds, rates, bytes, and on how many processes and threads."""
+    rate, peak = state.timer.steps_per_second(), float(peak_memory(state.device))
+    cost = {
+        "seconds": state.seconds(),
+        "images_per_second": rate * state.recipe.train.batch_size,
+        "evaluation_seconds": state.timer.evaluation_seconds(),
+        "peak_memory_bytes": peak,
+        "steps": float(state.step),
+        "processes": float(state.group.world_size),
+        "threads": float(torch.get_num_threads()),
+    }
+    if state.device.type == "cuda":
+        cost["peak_gpu_memory_bytes"] = peak
+    if rate:
+        cost["seconds_per_epoch"] = state.task.steps_per_epoch / rate
+    if state.forked_at:
+        cost["first_step"] = float(state.forked_at)
+    return cost
 
 
 def _facts(state: TrainState) -> dict[str, Any]:

@@ -123,7 +123,11 @@ class NamedOutputs(nn.Module):
         self.network, self.name = network, name
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the outputs by name, `logits` among them."""
+        """Return the outputs by name, `logits` among them.
+
+        Raises:
+            SettingsError: the network returned neither a tensor nor a dict with `logits`.
+        """
         returned = self.network(images)
         if isinstance(returned, Tensor):
             return {"logits": returned}
@@ -169,7 +173,11 @@ class PlainSegmenterModel(Segmenter):
         self.head, self.aux = PlainHead(), nn.ModuleDict()
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the outputs by name."""
+        """Return the outputs by name.
+
+        Raises:
+            SettingsError: a contrast of pixels is asked for, and the network returned no such map.
+        """
         outputs: dict[str, Tensor] = self.network(images)
         if self.training and self.projection is not None:
             if self.embedded not in outputs:
@@ -207,7 +215,11 @@ class PlainBackboneModule(BackboneModule):
         self.strides = {level: round(_SIDE / feature_map.shape[2]) for level, feature_map in maps.items()}
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the maps by level."""
+        """Return the maps by level.
+
+        Raises:
+            SettingsError: the network did not return one to four maps.
+        """
         returned: Any = self.network(images)
         if isinstance(returned, Tensor):
             returned = (returned,)

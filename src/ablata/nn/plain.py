@@ -19,7 +19,11 @@ class PlainConvolution(PlainPart, Convolution):
     def build(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
     ) -> nn.Conv2d:
-        """Make the convolution; see `Convolution.build`."""
+        """Make the convolution; see `Convolution.build`.
+
+        Raises:
+            SettingsError: the user's class does not take what a convolution needs.
+        """
         given = {
             "in_channels": inputs,
             "out_channels": outputs,

@@ -112,6 +112,9 @@ class Database:
 
         SQLite takes the write lock at the start (BEGIN IMMEDIATE), so that what is read inside still holds when it is
         written; a transaction that starts by reading could not be upgraded without failing.
+
+        Raises:
+            RecordError: the ledger can only be read.
         """
         if self._refuses_writes:
             raise RecordError("What only reads a ledger must not write to it", found="a write")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from ablata.base.errors import RecordError, listing
 from ablata.records.database import Database
@@ -62,33 +62,39 @@ def record_given(
         insert_arms(connection, name, arms)
         insert_ignoring(connection, Environment, {"hash": GIVEN_CODE, "description": {"made": "elsewhere"}})
         study_id = connection.execute(select(StudyTable.id).where(StudyTable.name == name)).scalar_one()
-        keys = connection.execute(select(Arm.name, Arm.id).where(Arm.study_id == study_id))
-        arm_ids: dict[str, int] = {row[0]: row[1] for row in keys}
-        query = select(Run.recipe_hash, Run.seed, Run.id).where(
-            Run.code == GIVEN_CODE, Run.data == data, Run.state == "completed"
-        )
-        known: dict[tuple[str, int], str] = {(row[0], row[1]): row[2] for row in connection.execute(query)}
-        runs: list[dict[str, Any]] = []
-        cells: list[dict[str, Any]] = []
-        for arm, found_scores in zip(arms, scores, strict=True):
-            settings = own_settings(connection, arm.recipe_hash, arm.recipe)
-            for seed, figures in found_scores:
-                run_id = known.get((arm.recipe_hash, seed))
-                if run_id is None:
-                    run_id = new_run_id()
-                    runs.append(
-                        {
-                            "id": run_id, "recipe_name": arm.recipe_name, "recipe_hash": arm.recipe_hash,
-                            "settings": settings, "code": GIVEN_CODE, "data": data, "seed": seed,
-                            "environment": GIVEN_CODE, "state": "completed", "attempt": 1, "priority": 0,
-                            "folder": f"{RUNS_FOLDER}/{run_id}", "scores": figures, "cost": {}, "created": now,
-                            "finished": now,
-                        }
-                    )  # fmt: skip
-                cells.append({"arm_id": arm_ids[arm.name], "seed": seed, "study_id": study_id, "run_id": run_id})
-        if runs:
-            connection.execute(insert(Run), runs)
-        connection.execute(insert(StudyRun), cells)
+        _fill_cells(connection, study_id, arms, scores, data, now)
         seeds = max(map(len, scores))
         connection.execute(insert(LookTable).values(study_id=study_id, seeds=seeds, result=look, time=now))
         return True
+
+
+def _fill_cells(
+    connection: Connection, study_id: int, arms: Sequence[NewArm],
+    scores: Sequence[Sequence[tuple[int, dict[str, float]]]], data: str, now: float,
+) -> None:  # fmt: skip
+    """Give each arm its runs; one of equal arm, seed and data that another study has is shared."""
+    keys = connection.execute(select(Arm.name, Arm.id).where(Arm.study_id == study_id))
+    arm_ids: dict[str, int] = {row[0]: row[1] for row in keys}
+    query = select(Run.recipe_hash, Run.seed, Run.id).where(
+        Run.code == GIVEN_CODE, Run.data == data, Run.state == "completed"
+    )
+    known: dict[tuple[str, int], str] = {(row[0], row[1]): row[2] for row in connection.execute(query)}
+    runs: list[dict[str, Any]] = []
+    cells: list[dict[str, Any]] = []
+    for arm, of_arm in zip(arms, scores, strict=True):
+        settings = own_settings(connection, arm.recipe_hash, arm.recipe)
+        for seed, figures in of_arm:
+            run_id = known.get((arm.recipe_hash, seed))
+            if run_id is None:
+                run_id = new_run_id()
+                runs.append({
+                    "id": run_id, "recipe_name": arm.recipe_name, "recipe_hash": arm.recipe_hash,
+                    "settings": settings, "code": GIVEN_CODE, "data": data, "seed": seed,
+                    "environment": GIVEN_CODE, "state": "completed", "attempt": 1, "priority": 0,
+                    "folder": f"{RUNS_FOLDER}/{run_id}", "scores": figures, "cost": {}, "created": now,
+                    "finished": now,
+                })  # fmt: skip
+            cells.append({"arm_id": arm_ids[arm.name], "seed": seed, "study_id": study_id, "run_id": run_id})
+    if runs:
+        connection.execute(insert(Run), runs)
+    connection.execute(insert(StudyRun), cells)

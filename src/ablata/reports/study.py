@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -96,76 +96,80 @@ def aa_sections(view: StudyView) -> tuple[Section, ...]:
 
 def verdict_table(view: StudyView) -> TableSection:
     """Return the table of arms: change, effect, verdict, mean, seeds, and cost relative to the control."""
-    figures = Figures.of(view)
-    control = view.control
+    figures, picked = Figures.of(view), view.pick is not None
     heads = {"seconds": "Time", "memory": "Memory", "flops": "FLOPs"}
     costs = {
         kind: head for kind, head in heads.items() if any(getattr(arm.cost, kind) is not None for arm in view.arms)
     }
-    rows = []
-    for arm in view.arms:
-        effect = arm.effect
-        score = figures.score(arm.mean.value) if arm.mean else "–"
-        said = ". ".join(part[:1].upper() + part[1:].rstrip(".") for part in (arm.reason, *arm.notes) if part)
-        unchanged = "what the others are compared with" if arm.is_control else ""
-        rows.append(
-            (
-                TableCell(text=arm.name, note=change_words(view, arm) or unchanged, class_="arm", order=arm.name),
-                TableCell(
-                    text=figures.number(effect.value, sign=True) if effect else "–",
-                    note=_beside(arm, figures),
-                    order=effect.value if effect else None,
-                    class_="number",
-                ),
-                TableCell(
-                    text=verdict_words(arm, view.rule.mode),
-                    note=said,
-                    order=arm.verdict or "",
-                    class_=f"verdict {arm.verdict or 'none'}",
-                    verdict=arm.verdict or "",
-                ),
-                TableCell(
-                    text=score, note=figures.span(arm.mean), order=arm.mean.value if arm.mean else None, class_="number"
-                ),
-                TableCell(text=f"{arm.done}/{arm.planned}", note=arm.lost, order=arm.done, class_="number"),
-                *(
-                    TableCell(text=cost_words(kind, arm, control), order=getattr(arm.cost, kind), class_="number cost")
-                    for kind in costs
-                ),
-            )
-        )
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
     columns = (
         "Change" if view.factorial else "Arm",
         f"Effect{unit}",
-        "Verdict" if view.pick is None else "Best",
+        "Best" if picked else "Verdict",
         view.metric.name,
-        "Seeds" if view.pick is None else "Runs",
+        "Runs" if picked else "Seeds",
         *costs.values(),
     )
-    what = "mean of the cells with a change minus that of the cells without" if view.factorial else "arm minus control"
-    caption = (
-        f"Effect: {what}, with an interval that holds for all arms and all looks together, and corrected for being "
-        "shown because it was large, where it was called better or worse. "
-        f"{view.metric.name}: mean over seeds with its 95% interval."
+    return TableSection(
+        title="Settings" if picked else "Verdicts",
+        ident="verdicts",
+        columns=columns,
+        rows=tuple(_verdict_row(view, arm, figures, costs) for arm in view.arms),
+        caption=_verdict_caption(view, has_costs=bool(costs)),
+        class_="verdicts",
     )
+
+
+def _verdict_row(view: StudyView, arm: ArmView, figures: Figures, costs: Iterable[str]) -> tuple[TableCell, ...]:
+    effect, mean = arm.effect, arm.mean
+    said = ". ".join(part[:1].upper() + part[1:].rstrip(".") for part in (arm.reason, *arm.notes) if part)
+    unchanged = "what the others are compared with" if arm.is_control else ""
+    return (
+        TableCell(text=arm.name, note=change_words(view, arm) or unchanged, class_="arm", order=arm.name),
+        TableCell(
+            text=figures.number(effect.value, sign=True) if effect else "–",
+            note=_beside(arm, figures),
+            order=effect.value if effect else None,
+            class_="number",
+        ),
+        TableCell(
+            text=verdict_words(arm, view.rule.mode),
+            note=said,
+            order=arm.verdict or "",
+            class_=f"verdict {arm.verdict or 'none'}",
+            verdict=arm.verdict or "",
+        ),
+        TableCell(
+            text=figures.score(mean.value) if mean else "–",
+            note=figures.span(mean),
+            order=mean.value if mean else None,
+            class_="number",
+        ),
+        TableCell(text=f"{arm.done}/{arm.planned}", note=arm.lost, order=arm.done, class_="number"),
+        *(
+            TableCell(text=cost_words(kind, arm, view.control), order=getattr(arm.cost, kind), class_="number cost")
+            for kind in costs
+        ),
+    )
+
+
+def _verdict_caption(view: StudyView, *, has_costs: bool) -> str:
     if view.pick is not None:
         caption = (
             "Effect: expected difference to the control, drawn toward 0 as far as few runs leave it open. Best: how "
             f"probable it is that the setting is the best of these. {view.metric.name}: mean over its runs with its "
             "95% interval."
         )
-    if costs:
+    else:
+        what = "mean of the cells with a change minus that of those without" if view.factorial else "arm minus control"
+        caption = (
+            f"Effect: {what}, with an interval that holds for all arms and all looks together, and corrected for being "
+            "shown because it was large, where it was called better or worse. "
+            f"{view.metric.name}: mean over seeds with its 95% interval."
+        )
+    if has_costs:
         caption += " Time, memory and FLOPs: the control's own, then each arm relative to it; times are of one launch."
-    caption += "".join(f" {note}" for note in (*reading_words(view), *view.time_notes))
-    return TableSection(
-        title="Verdicts" if view.pick is None else "Settings",
-        ident="verdicts",
-        columns=columns,
-        rows=tuple(rows),
-        caption=caption,
-        class_="verdicts",
-    )
+    return caption + "".join(f" {note}" for note in (*reading_words(view), *view.time_notes))
 
 
 def _beside(arm: ArmView, figures: Figures) -> str:

@@ -100,7 +100,11 @@ class Calibration(Jsonable):
 def calibration_key(
     arms: int, rule: Rule, *, studies: int = STUDIES, seed: int = 0, version: int = RULE_VERSION
 ) -> str:
-    """Return a text that is equal exactly when `calibrate` would return the same; a name to store the result under."""
+    """Return a text that is equal exactly when `calibrate` would return the same; a name to store the result under.
+
+    Raises:
+        ValueError: there is no arm.
+    """
     if arms < 1:
         raise ValueError(f"a study needs at least one arm beside the control, got {arms}")
     return f"{_design(arms, rule, version)}:studies={studies}:rng={seed}"

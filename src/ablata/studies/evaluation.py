@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ablata.base.errors import CheckpointError, RunError, SettingsError, listing
 from ablata.base.files import atomic_path, write_text
@@ -19,7 +20,7 @@ from ablata.base.settings import settings_hash
 from ablata.engine.checkpoints import load_run_checkpoint, refuse_mismatch
 from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import EvalReport, RunContext
+from ablata.engine.task import EvalReport, RunContext, Task
 from ablata.records.ledger import Ledger
 from ablata.records.run_folder.evaluations import StoredEvaluation, write_evaluation
 from ablata.studies.identity import cache_folder, data_again, restore_run
@@ -131,28 +132,19 @@ def evaluate_run(
         raise SettingsError("--checkpoint must be last or best", found=which)
     if weights not in ("eval", "raw"):
         raise SettingsError("--weights must be eval or raw", found=weights)
-    saved, path = load_run_checkpoint(ledger.runs.folder(run), which)
-    device = choose_device(recipe.compute.device)
+    folder, device = ledger.runs.folder(run), choose_device(recipe.compute.device)
+    saved, path = load_run_checkpoint(folder, which)
     context = RunContext(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
     data = data_again(recipe, run, context.cache)
     task = recipe.build(run.seed, context)
-    promised = saved.facts["contract"]
-    task.match_contract(promised)
-    # Which images were held out of the training set matters where those are scored.
-    unasked = {"splits"} if split in ("val", "test") else set()
-    here = {key: value for key, value in task.contract().items() if key not in unasked}
-    refuse_mismatch(promised, here, f"run {run.id}, {which} checkpoint")
+    _match(task, saved.facts["contract"], split, f"run {run.id}, {which} checkpoint")
     if save_to is not None and save_to.suffix == ".json" and not task.results_format:
         raise SettingsError("A .json of predictions is for detectors; others write an .npz", found=str(save_to))
     if score_threshold is not None:
         task.score_at(score_threshold)
     for name in protocols or ():
         task.check_protocol(name)
-    try:
-        task.model.load_state_dict(saved.weights(raw=weights == "raw"))
-    except RuntimeError as error:
-        raise CheckpointError("The checkpoint must fit the network", found=f"{path}: {error}") from None
-    model = task.model.to(device).eval()
+    model = _with_weights(task.model, saved.weights(raw=weights == "raw"), path, device)
     if recipe.compute.channels_last:
         model = model.to(memory_format=torch.channels_last)
     with torch.no_grad(), choose_precision(recipe.compute.precision, device).autocast():
@@ -165,12 +157,11 @@ def evaluate_run(
         _save(save_to, found)
     before = "raw/" if saved.averages and weights == "raw" else ""
     scores = {f"{before}{split}/{name}/{key}": value for name, total in totals.items() for key, value in total.items()}
+    step = int(saved.facts["step"])
     for name, scores_of in totals.items():
-        stored = StoredEvaluation(
-            which, weights, int(saved.facts["step"]), split, name, scores_of, _now(), data, tuple(overrides)
-        )
+        stored = StoredEvaluation(which, weights, step, split, name, scores_of, _now(), data, tuple(overrides))
         try:
-            write_evaluation(ledger.runs.folder(run), stored)
+            write_evaluation(folder, stored)
         except OSError as error:
             raise RunError(
                 "An evaluation must be kept in the folder of its run",
@@ -183,6 +174,26 @@ def evaluate_run(
         found.classes, found.class_metric, found.class_scores, found.confusion,
         found.confusion_classes, found.class_details,
     )  # fmt: skip
+
+
+def _match(task: Task[Any], promised: Mapping[str, Any], split: str, of_what: str) -> None:
+    """Refuse data or a protocol that do not fit what a checkpoint was trained on; both sides are named."""
+    task.match_contract(promised)
+    # Which images were held out of the training set matters where those are scored.
+    unasked = {"splits"} if split in ("val", "test") else set()
+    here = {key: value for key, value in task.contract().items() if key not in unasked}
+    refuse_mismatch(promised, here, of_what)
+
+
+def _with_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Path, device: torch.device) -> nn.Module:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            "The checkpoint must fit the network", found=f"{path}: {error}",
+            do="evaluate it with the code and settings that it was trained with",
+        ) from None  # fmt: skip
+    return model.to(device).eval()
 
 
 def _now() -> str:

@@ -68,50 +68,16 @@ def run_program(
     Raises:
         SettingsError: the program cannot be started.
     """
-    # What the system tells of an ended program counts this process's memory before the program took its place.
     if mark is not None:
         end_left_over(mark)
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.monotonic()
-    with output.open("ab") as sink:
-        try:
-            # A session of its own: all that it starts ends with it, and an interrupt reaches the parent alone.
-            process = subprocess.Popen(
-                arguments, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
-                start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise SettingsError(
-                "A command must be a program that can be started",
-                found=f"{arguments[0]}: {error.strerror}",
-                do="a command with pipes or && needs a shell: sh -c '...'",
-            ) from None
+    # What the system tells of an ended program counts this process's memory before the program took its place.
+    own, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    process = _start(arguments, folder, environment, output)
     if mark is not None:
         mark.write_text(f"{worker_name(process.pid)} {_start_time(process.pid)}")
-    reason: str | None = None
-    memory, looked, wait = 0, 0.0, _FIRST_WAIT
     gpu = GpuMemory(lambda: group_processes(process.pid))
     try:
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            now = time.monotonic() - began
-            if pid:
-                process.returncode = os.waitstatus_to_exitcode(status)
-                memory = max(memory, usage.ru_maxrss * 1024 if usage.ru_maxrss > own else 0)
-                break
-            # Before that a program has hardly begun, and tells of nothing but its own start.
-            if now > _START_SECONDS and now - looked >= min(_MEMORY_SECONDS, now / 4):
-                memory, looked = max(memory, group_memory(process.pid)), now
-            gpu.look()
-            if reason is None:
-                reason = "timeout" if timeout is not None and now > timeout else watch()
-                if reason is not None:
-                    _end_group(process.pid)
-                    began_end = time.monotonic()
-            elif time.monotonic() - began_end > _GRACE_SECONDS:
-                _signal_group(process.pid, signal.SIGKILL)
-            time.sleep(wait)
-            wait = min(wait * 1.5, _LONGEST_WAIT)
+        memory, reason = _wait(process, began, own, gpu, timeout, watch)
     finally:
         gpu.close()
         _signal_group(process.pid, signal.SIGKILL)
@@ -122,6 +88,64 @@ def run_program(
             mark.unlink(missing_ok=True)
     seconds = time.monotonic() - began
     return Ended(status=process.returncode, seconds=seconds, memory=memory, gpu_memory=gpu.peak, reason=reason)
+
+
+def _start(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], output: Path
+) -> subprocess.Popen[bytes]:
+    try:
+        with output.open("ab") as sink:
+            # A session of its own: all that it starts ends with it, and an interrupt reaches the parent alone.
+            return subprocess.Popen(
+                arguments, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
+                start_new_session=True,
+            )  # fmt: skip
+    except OSError as error:
+        raise SettingsError(
+            "A command must be a program that can be started",
+            found=f"{arguments[0]}: {error.strerror}",
+            do="a command with pipes or && needs a shell: sh -c '...'",
+        ) from None
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
+    began: float,
+    own: int,
+    gpu: GpuMemory,
+    timeout: float | None,
+    watch: Callable[[], str | None],
+) -> tuple[int, str | None]:
+    """Wait for a program, and return its peak memory in bytes and why it was ended, if it was.
+
+    Args:
+        process: the program.
+        began: when it was started.
+        own: peak memory of this process before, in KiB.
+        gpu: looked at while the program runs.
+        timeout, watch: see `run_program`.
+    """
+    reason: str | None = None
+    memory, looked, asked_to_end, wait = 0, 0.0, 0.0, _FIRST_WAIT
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        now = time.monotonic() - began
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return max(memory, usage.ru_maxrss * 1024 if usage.ru_maxrss > own else 0), reason
+        # Before that a program has hardly begun, and tells of nothing but its own start.
+        if now > _START_SECONDS and now - looked >= min(_MEMORY_SECONDS, now / 4):
+            memory, looked = max(memory, group_memory(process.pid)), now
+        gpu.look()
+        if reason is None:
+            reason = "timeout" if timeout is not None and now > timeout else watch()
+            if reason is not None:
+                _end_group(process.pid)
+                asked_to_end = time.monotonic()
+        elif time.monotonic() - asked_to_end > _GRACE_SECONDS:
+            _signal_group(process.pid, signal.SIGKILL)
+        time.sleep(wait)
+        wait = min(wait * 1.5, _LONGEST_WAIT)
 
 
 def end_left_over(mark: Path) -> None:

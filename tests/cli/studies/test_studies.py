@@ -134,9 +134,10 @@ def test_history_is_what_the_study_was_created_with(ablata: Ablata, home: Path) 
     from ablata.cli.asking import StudyRequest
     from ablata.stats import History
     from ablata.studies.asking.adhoc import ask
+    from ablata.studies.asking.typed import StudyTerms
     from ablata.studies.launch import create
 
-    made = ask("digits", [], ["a:model.width=5"], seeds=3, margin=0.5, name="asked")
+    made = ask("digits", [], ["a:model.width=5"], StudyTerms(seeds=3, margin=0.5, name="asked"))
     from dataclasses import replace
 
     with Ledger(home=home) as ledger:

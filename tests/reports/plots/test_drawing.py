@@ -3,7 +3,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ablata.reports.plots.bars import LabeledBar, bars
@@ -34,6 +34,7 @@ def words(image: str) -> str:
 
 
 @given(st.floats(-1e15, 1e15), st.floats(1e-9, 1e15), st.integers(1, 12))
+@example(450359962737049.75, 0.25, 5)
 def test_ticks_are_round_rising_and_within_the_range(low: float, width: float, count: int) -> None:
     high = low + width
     found = ticks(low, high, count)

@@ -56,7 +56,11 @@ Fields = Annotated[dict[str, str], Depends(sent)]
 
 @router.post("/study")
 def start_study(request: Request, fields: Fields) -> Response:
-    """Start a study of a recipe's arms."""
+    """Start a study of a recipe's arms.
+
+    Raises:
+        SettingsError: no setting was changed, or an arm's name, a line or the recipe is wrong.
+    """
     board = board_of(request)
     arm = fields.get("arm", "").strip() or "changed"
     arms = [f"{arm}:{change}" for change in _changes(board, fields)]
@@ -160,7 +164,11 @@ def remove_run(request: Request, run_id: str, fields: Fields) -> Response:
 
 @router.post("/data/{look}")
 def look_at_data(request: Request, look: str, fields: Fields) -> Response:
-    """Count, check or draw a data set."""
+    """Count, check or draw a data set.
+
+    Raises:
+        SettingsError: it is neither a folder nor a recipe of the package.
+    """
     target = fields.get("target", "").strip()
     if look not in LOOKS or not target or target.startswith("-") or ".py" in target:
         raise SettingsError("Data must be given as a folder or as the name of a recipe", found=target or "nothing")

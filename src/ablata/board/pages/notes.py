@@ -38,7 +38,11 @@ def notes(request: Request) -> HTMLResponse:
 
 @router.get("/notes/file")
 def notes_file(request: Request, source: str) -> HTMLResponse:
-    """Show one file line by line, and beside each line what was read from it."""
+    """Show one file line by line, and beside each line what was read from it.
+
+    Raises:
+        RecordError: the file was never read into the ledger.
+    """
     lab = board_of(request).lab
     text = lab.ledger.notes.text(source)
     if text is None:

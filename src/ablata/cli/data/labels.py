@@ -227,7 +227,12 @@ class Bar(AbstractContextManager["Bar"]):
 
 
 def check_labels(chosen: LabelFolder, propose: Path | None, json: bool) -> None:
-    """Check a folder, print what was found, and write a proposed map where one is asked for."""
+    """Check a folder, print what was found, and write a proposed map where one is asked for.
+
+    Raises:
+        SettingsError: the file to write a map into exists.
+        typer.Exit: something is wrong with the folder.
+    """
     from ablata.base.files import write_text
     from ablata.data.label_tools.finding import Mending
     from ablata.data.label_tools.propose_map import propose as proposed
@@ -327,7 +332,12 @@ def _tell(findings: tuple[LabelFinding, ...], what: str) -> None:
 
 
 def count_labels(chosen: LabelFolder, weighting: str | None, beta: float | None, json: bool) -> None:
-    """Print how often each class is there, and the weights that are asked for."""
+    """Print how often each class is there, and the weights that are asked for.
+
+    Raises:
+        SettingsError: there is no such weighting.
+        DataError: nothing says which value is which class.
+    """
     from ablata.data.label_tools.statistics import ADVISED_RATIO, WEIGHTINGS, statistics
     from ablata.reports.console import show
 
@@ -367,7 +377,12 @@ def count_labels(chosen: LabelFolder, weighting: str | None, beta: float | None,
 
 
 def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
-    """Convert a folder by a map."""
+    """Convert a folder by a map.
+
+    Raises:
+        SettingsError: the palette is to be read in no known way.
+        DataError: a file does not fit the map.
+    """
     from ablata.data.label_tools.convert import Conversion, convert
     from ablata.data.labels.class_lists import read_list
 

@@ -95,15 +95,17 @@ def compare(
         from ablata.records.ledger import Ledger
         from ablata.studies.asking.comparing import compare_commands
         from ablata.studies.asking.naming import guarded
+        from ablata.studies.asking.typed import StudyTerms
 
     program = CommandOptions.of(score, lower, timeout, inputs, source)
     if seeds is not None and budget is not None:
         raise SettingsError("Give --seeds or --budget, not both", found=f"--seeds {seeds} --budget {budget}")
-    study = compare_commands(
-        commands, arm or (), sets or (), seeds=seeds or STAND_IN, budget=budget, first_seed=first_seed or 0,
-        margin=margin, screen=screen, fixed=force_fixed, extendable=extendable, non_inferior=non_inferior,
-        name=save_as, question=question, noise=noise, clusters=clusters, **vars(program),
+    terms = StudyTerms(
+        seeds=seeds or STAND_IN, budget=budget, first_seed=first_seed, margin=margin, lower=lower, screen=screen,
+        fixed=force_fixed, extendable=extendable, non_inferior=non_inferior, name=save_as, question=question,
+        noise=noise, clusters=clusters,
     )  # fmt: skip
+    study = compare_commands(commands, arm or (), sets or (), terms, **program.without_direction())
     study = guarded(study, guard, named=save_as is not None) if guard else study
     if dry_run:
         _show_one(study.recipes["control"])  # type: ignore[arg-type]

@@ -138,7 +138,11 @@ class Fields:
         return [self.as_number(value, name, values) for value in values]
 
     def as_number(self, value: Any, name: str, whole: Any = None) -> float:
-        """Return a value as a finite number; `whole` is the list that it is part of."""
+        """Return a value as a finite number; `whole` is the list that it is part of.
+
+        Raises:
+            FieldError: it is no number, infinite, or larger than any image.
+        """
         shown = self.shown(name, value if whole is None else whole)
         try:
             if isinstance(value, bool) or not isinstance(value, int | float | str):

@@ -69,7 +69,11 @@ class PennFudan(DetectionFileSettings):
         return [file.stem for file in files] if within else None
 
     def read(self, cache: Path) -> AnnotatedFiles:
-        """Read the masks; see `DetectionFileSettings.read`."""
+        """Read the masks; see `DetectionFileSettings.read`.
+
+        Raises:
+            DataError: no image would be left to train on.
+        """
         root = self.locate(cache)
         folder = next(root / name for name in IMAGES if (root / name).is_dir())
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))

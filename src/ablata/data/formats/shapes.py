@@ -68,7 +68,11 @@ class Shapes(SplitRule, SegmentationFileSettings):
         return BoxSet.model_validate({name: getattr(self, name) for name in names})
 
     def find(self, cache: Path) -> PairFiles:
-        """Read the set, and paint its masks the first time; see `SegmentationFileSettings.find`."""
+        """Read the set, and paint its masks the first time; see `SegmentationFileSettings.find`.
+
+        Raises:
+            DataError: an object has a box alone, and boxes are not to be painted.
+        """
         found = self.objects().read_written(cache)
         notices = list(found.findings.notices())
         sources = dict(found.sources)

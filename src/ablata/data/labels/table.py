@@ -251,6 +251,9 @@ def read_class_lines(file: Path) -> tuple[Form, list[int], list[str]]:
 
     Returns:
         What the values are, the values, and the names.
+
+    Raises:
+        DataError: it is no text, its lines are of two forms, or two classes have one name.
     """
     try:
         lines = [line.strip() for line in read_text(file).splitlines()]

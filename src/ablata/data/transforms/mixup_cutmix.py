@@ -180,6 +180,9 @@ def apply_plan(batch: ImageBatch, plan: MixPlan) -> ImageBatch:
 
     Returns:
         The kept rows, with `mixing` set.
+
+    Raises:
+        ValueError: the batch does not hold all rows of the plan.
     """
     if len(batch) != len(plan.partner):
         raise ValueError(f"the batch must hold all {len(plan.partner)} rows of the global batch, got {len(batch)}")

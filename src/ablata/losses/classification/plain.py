@@ -54,7 +54,11 @@ class PlainLabelLossModule(LabelLoss):
         lam: Tensor | None = None,
         mix_target: Literal["labels", "losses"] = "labels",
     ) -> Tensor:
-        """Return the mean over the batch; of mixed images the losses against both labels are mixed."""
+        """Return the mean over the batch; of mixed images the losses against both labels are mixed.
+
+        Raises:
+            SettingsError: it returned neither a scalar nor a value a row, or a scalar where images are mixed unequally.
+        """
         logits = logits.float() if logits.element_size() < 4 else logits
         own = self._called(logits, labels)
         if labels_b is None or lam is None:
@@ -70,7 +74,11 @@ class PlainLabelLossModule(LabelLoss):
         return (weight * own + (1 - weight) * other).mean()
 
     def soft_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Refuse targets that are no labels."""
+        """Refuse targets that are no labels.
+
+        Raises:
+            SettingsError: always.
+        """
         raise SettingsError(
             "Soft targets need a loss that takes them, derived from LabelLoss",
             found=f"{self.plain.kind}, which takes labels",

@@ -40,7 +40,11 @@ class PlainPixelLossModule(PixelLoss):
         self.module: Any = settings.THING(**self._arguments) if inspect.isclass(settings.THING) else None
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the scalar; logits smaller than the labels are enlarged first."""
+        """Return the scalar; logits smaller than the labels are enlarged first.
+
+        Raises:
+            SettingsError: the user's function did not return a scalar.
+        """
         full = upsample_rows(logits, labels, (0, labels.shape[1])).float()
         found = self.module(full, labels) if self.module else self.settings.THING(full, labels, **self._arguments)
         if not isinstance(found, Tensor) or found.shape != torch.Size(()):

@@ -202,6 +202,9 @@ class ResidualBlock(nn.Module):
 
         The weight of the branch's last normalisation is set to 0. Where the branch ends with a convolution, its weights
         are: a normalisation before it would stay at 0 for ever, since relu passes no gradient there.
+
+        Raises:
+            SettingsError: the last normalisation has no weight.
         """
         last = [unit for unit in self.units.values() if isinstance(unit, ConvNormUnit)][-1]
         gate_norm = getattr(self.attention, "norm", None)

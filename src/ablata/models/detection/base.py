@@ -1,4 +1,9 @@
-"""What all detectors have in common: settings, the network's interface, what it says of an image."""
+"""Base of object detectors: settings, the network's interface, detections of an image.
+
+Shapes: B images, H and W of the batch, N detections of an image, M side of a box's mask, K classes.
+
+    images  [B, 3, H, W]     boxes [N, 4]     labels [N] in [0, K)     scores [N]     masks [N, M, M] or [N, H, W]
+"""
 
 from __future__ import annotations
 

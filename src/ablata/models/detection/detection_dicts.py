@@ -1,4 +1,9 @@
-"""Detections as torchvision writes them: for each image a dict of boxes, labels, scores, perhaps masks."""
+"""Detections in torchvision's form: for each image a dict of boxes, labels, scores, perhaps masks.
+
+Shapes: N detections of an image, H and W its sides.
+
+    boxes [N, 4]     labels [N]     scores [N]     masks [N, H, W], or [N, 1, H, W] as torchvision returns them
+"""
 
 from __future__ import annotations
 

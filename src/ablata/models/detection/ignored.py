@@ -3,6 +3,10 @@
 An anchor or a proposal that is no object's and lies for the most part on such a region is left out of the loss, as in
 mmdetection's `ignore_iof_thr` and, for crowds, in COCO's evaluation: overlap is the intersection over the box's own
 area, for the region may be far larger.
+
+Shapes: n boxes of an image, m ignored regions.
+
+    labels [n]     boxes [n, 4]     ignored [m, 4]     left, top, right, bottom in pixels
 """
 
 from __future__ import annotations

@@ -7,9 +7,13 @@ what stands behind is the remark.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ablata.notebooks.reader.model import NotedScore
+
+Span = tuple[int, int, NotedScore]
+"""Start and end of a score in its line, and the score."""
 
 _NOT_IN_WORD = r"(?![A-Za-z0-9_^]|[.\-×]\d|\.[A-Za-z])"
 FIGURE = rf"(?:\d{{1,3}}\.\d+|\d{{1,3}}(?![\w\u4e00-\u9fff])|\bnan\b|\binf\b){_NOT_IN_WORD}\s?%?"
@@ -123,54 +127,15 @@ def _named(body: str) -> LineScores | None:
     """`mIOU = 34.56`, `mAP50:21.73 mAP1:35.72`, `Class IOU: {0: 0.93, 1: nan}`, `mem=6600m, time=120s: 76.99/93.53`."""
     if not _HINTS.search(body.lower()):
         return None
-    spans: list[tuple[int, int, NotedScore]] = []
-    for match in _CLASSES.finditer(body) if "{" in body else ():
-        pairs = _CLASS.findall(match["body"])
-        values = tuple(float(value) for _, value in pairs)
-        name = re.sub(r"\s+", " ", match["name"]).strip()
-        spans.append(
-            (match.start(), match.end(), NotedScore(name, values, "classes", tuple(key.strip() for key, _ in pairs)))
-        )
-    missing = False
-    for match in _NAMED.finditer(body):
-        weak = match["sign"].isspace() and not _STRONG_NAMES.fullmatch(match["name"].strip())
-        if _inside(match.start(), spans) or (weak and "." not in match["values"]):
-            continue
-        if weak and body[: match.start()].rstrip()[-1:] not in _ENDS:
-            # `dice loss 0.81`: the metric's word is part of the trial's name.
-            continue
-        texts = [text for text in re.split(r"\s?/\s?", match["values"]) if text]
-        if any(not re.search(r"\d|nan|inf", text, re.IGNORECASE) for text in texts):
-            missing = True
-            spans.append((match.start(), match.end(), NotedScore(None, ())))
-            continue
-        if match["sign"] == "=" and not any("." in text for text in texts):
-            continue
-        name = re.sub(r"\s+", " ", match["name"]).strip(" _./-")
-        if match["mean"]:
-            # Loggers write `Acc@1: 71.9 (76.1)`: this batch, then all so far.
-            texts = [match["mean"]]
-        spans.append(
-            (
-                match.start(),
-                match.end(),
-                NotedScore(name, tuple(map(figure, texts)), "single" if len(texts) == 1 else "parts"),
-            )
-        )
+    spans = _class_scores(body)
+    written, missing = _written_scores(body, spans)
+    spans += written
     spans += [span for span in _costs(body) if not _inside(span[0], spans)]
     if not spans:
         return None
     spans.sort(key=lambda span: span[0])
-    if (
-        len(spans) == 1
-        and not missing
-        and body[spans[0][1] :].strip(_DASHES)
-        and not body[: spans[0][0]].strip(_DASHES)
-    ):
-        name = spans[0][2].name or ""
-        if "loss" in name and name.lower() != "loss" and not _STRONG_NAMES.fullmatch(name):
-            # `smooth_loss:   0.7173  still rising` tells of a trial of that loss.
-            return None
+    if not missing and _names_a_loss(body, spans):
+        return None
     before, behind = body[: spans[0][0]], body[spans[-1][1] :]
     scores = [score for _, _, score in spans if score.values]
     lead, tail = _leading(before), _tail(behind)
@@ -189,7 +154,54 @@ def _named(body: str) -> LineScores | None:
     return LineScores(tuple(scores), label.strip(_DASHES), remark.strip(), missing and not scores)
 
 
-def _costs(body: str) -> list[tuple[int, int, NotedScore]]:
+def _class_scores(body: str) -> list[Span]:
+    """`Class IOU: {0: 0.93, 1: nan}`."""
+    spans: list[Span] = []
+    for match in _CLASSES.finditer(body) if "{" in body else ():
+        pairs = _CLASS.findall(match["body"])
+        values, keys = tuple(float(value) for _, value in pairs), tuple(key.strip() for key, _ in pairs)
+        name = re.sub(r"\s+", " ", match["name"]).strip()
+        spans.append((match.start(), match.end(), NotedScore(name, values, "classes", keys)))
+    return spans
+
+
+def _written_scores(body: str, taken: Sequence[Span]) -> tuple[list[Span], bool]:
+    """`mIOU = 34.56`, `mAP50:21.73 mAP1:35.72`, outside what is taken; and whether a name had a sign for no figure."""
+    spans: list[Span] = []
+    missing = False
+    for match in _NAMED.finditer(body):
+        start, end = match.span()
+        weak = match["sign"].isspace() and not _STRONG_NAMES.fullmatch(match["name"].strip())
+        if _inside(start, taken) or (weak and "." not in match["values"]):
+            continue
+        if weak and body[:start].rstrip()[-1:] not in _ENDS:
+            # `dice loss 0.81`: the metric's word is part of the trial's name.
+            continue
+        texts = [text for text in re.split(r"\s?/\s?", match["values"]) if text]
+        if any(not re.search(r"\d|nan|inf", text, re.IGNORECASE) for text in texts):
+            missing = True
+            spans.append((start, end, NotedScore(None, ())))
+            continue
+        if match["sign"] == "=" and not any("." in text for text in texts):
+            continue
+        if match["mean"]:
+            # Loggers write `Acc@1: 71.9 (76.1)`: this batch, then all so far.
+            texts = [match["mean"]]
+        name = re.sub(r"\s+", " ", match["name"]).strip(" _./-")
+        score = NotedScore(name, tuple(map(figure, texts)), "single" if len(texts) == 1 else "parts")
+        spans.append((start, end, score))
+    return spans, missing
+
+
+def _names_a_loss(body: str, spans: Sequence[Span]) -> bool:
+    """Tell whether the only score begins the line and names a loss: `smooth_loss:   0.7173  still rising`, a trial."""
+    ((start, end, score), *others) = spans
+    name = score.name or ""
+    alone = not others and body[end:].strip(_DASHES) and not body[:start].strip(_DASHES)
+    return bool(alone and "loss" in name and name.lower() != "loss" and not _STRONG_NAMES.fullmatch(name))
+
+
+def _costs(body: str) -> list[Span]:
     """Memory in MB and time in seconds, as scores named mem and time."""
     found = []
     for memory in _MEMORY.finditer(body):
@@ -200,7 +212,7 @@ def _costs(body: str) -> list[tuple[int, int, NotedScore]]:
     return found
 
 
-def _inside(place: int, spans: list[tuple[int, int, NotedScore]]) -> bool:
+def _inside(place: int, spans: Sequence[Span]) -> bool:
     return any(start <= place < end for start, end, _ in spans)
 
 

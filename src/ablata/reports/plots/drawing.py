@@ -120,7 +120,8 @@ def ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return tuple(index * step for index in range(first, last + 1))
+    # Beside very large values a step may be less than what floats tell apart.
+    return tuple(dict.fromkeys(index * step for index in range(first, last + 1)))
 
 
 def tick_labels(values: Sequence[float], *, sign: bool = False) -> tuple[str, ...]:

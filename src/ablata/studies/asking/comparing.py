@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import SettingsError, choices
-from ablata.stats import Mode
 from ablata.studies.asking.naming import aa_question, named_by_content
-from ablata.studies.asking.typed import typed_changes
-from ablata.studies.metric import margin_text
+from ablata.studies.asking.typed import StudyTerms, command_line, typed_changes
 from ablata.studies.study import Study
 from ablata.trainers.command import Command, arm_names, own_keys, split_words
 from ablata.trainers.given import lower_is_better
@@ -24,32 +20,16 @@ _ARM = re.compile(r"\s*([^:=]*?)\s*([:=])\s*(.*)", re.DOTALL)
 
 def compare_commands(
     commands: Sequence[str],
-    arms: Sequence[str] = (),
-    sets: Sequence[str] = (),
+    arms: Sequence[str],
+    sets: Sequence[str],
+    terms: StudyTerms,
     *,
-    factors: Sequence[str] = (),
-    cells: int | None = None,
     scores: Sequence[str],
-    lower: bool | None = None,
-    seeds: int = 5,
-    first_seed: int = 0,
-    margin: float | str | None = None,
-    metric: str | None = None,
     timeout: float | None = None,
     inputs: Sequence[str] = (),
     sources: Sequence[str] = (),
     folder: Path | None = None,
-    screen: bool = False,
-    fixed: bool = False,
-    extendable: bool = False,
-    name: str | None = None,
-    question: str | None = None,
-    budget: str | None = None,
-    noise: str | None = None,
-    clusters: str | None = None,
     verb: str = "compare",
-    aa: bool = False,
-    non_inferior: bool = False,
 ) -> Study:
     """Make a study of commands.
 
@@ -58,70 +38,50 @@ def compare_commands(
         arms: further arms: `NAME:key=value`, the control with another value of an own key, and again to change another
             key; `NAME=COMMAND`; or `NAME=git:REF`, the control's command with the files of a git ref.
         sets: `key=value`, a value of an own key in every command that has it.
-        factors: in place of arms, `NAME:key=value`, values of own keys that are switched on and off together.
-        cells: how many combinations of the factors run.
+        terms: how it is decided; with factors there are no arms. Scores are better as `lower` says; None: higher ones,
+            unless the judged one's name sounds like a loss.
         scores: where the scores are read; the first is judged.
-        lower: lower scores are better; None: higher ones, unless the judged one's name sounds like a loss.
-        seeds, first_seed, margin, metric, noise, clusters, non_inferior: see `Study`.
         timeout: seconds after which a run has failed.
         inputs, sources: see `Command`.
         folder: the working folder; None: the present one.
-        screen, fixed, extendable, name, question: see `Study`; name and question are made up if None.
-        budget: the time as typed that will tell the number of seeds, `seeds` standing for it; None: `seeds` is it.
         verb: what was typed, `compare` or `study run`, to be told how to ask again.
-        aa: the control alone, see `Study`.
 
     Raises:
         SettingsError: a command, an arm or a score is wrong, or there is nothing to compare.
     """
     if not commands:
         raise SettingsError("The first command is the control", found="no command", do="ablata compare 'python a.py'")
-    control, *others = _commands(commands, sets, scores, lower, timeout, inputs, sources, folder)
-    made = dict(zip(arm_names(control.words, [other.words for other in others]), others, strict=True))
-    _add_arms(made, arms, control)
-    if factors and made:
-        raise SettingsError("A study has arms or factors", found=f"--factor {factors[0]} and {', '.join(made)}")
-    changes = typed_changes(factors, "--factor") if factors else {}
-    if not made and not factors and not aa:
+    parts = terms.study_parts()
+    control, *others = _commands(commands, sets, scores, terms.lower, timeout, inputs, sources, folder)
+    made = _arms(control, others, arms)
+    if terms.factors and made:
+        raise SettingsError(
+            "A study has arms or factors", found=f"--factor {terms.factors[0]} and {', '.join(made)}",
+            do="leave one out",
+        )  # fmt: skip
+    changes = typed_changes(terms.factors, "--factor") if terms.factors else {}
+    if not made and not changes and not terms.aa:
         raise SettingsError(
             "There must be a command to compare with the control",
             found=f"only {control.text()}",
             do="give a second one, or --arm NAME:key=value" if verb == "compare" else "--arm NAME:key=value",
         )
     label = _label(control)
-    named = {arm: command.model_copy(update={"name": label}) for arm, command in made.items()}
-    study = Study(
-        name=name or "unnamed",
-        question=question or (aa_question(label) if aa else f"Does it help: {', '.join(changes or named)}?"),
-        control=control.model_copy(update={"name": label}),
-        arms=named,
-        factors=changes,
-        cells=cells,
-        seeds=seeds,
-        first_seed=first_seed,
-        margin=margin,
-        metric=metric,
-        mode=Mode.SCREEN if screen else Mode.CLAIM,
-        fixed=fixed,
-        aa=aa,
-        extendable=extendable,
-        non_inferior=non_inferior,
-        noise=noise or "scores",  # type: ignore[arg-type]
-        clusters=clusters,
-    )
-    options: dict[str, object] = {
-        "--command": commands if verb != "compare" else (), "--set": sets, "--score": scores,
-        "--seeds": None if budget else seeds, "--budget": budget,
-        "--first-seed": first_seed or None, "--margin": None if margin is None else margin_text(margin),
-        "--metric": metric, "--noise": noise, "--clusters": clusters,
-        "--lower": lower is True, "--higher": lower is False,
-        "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
-        "--aa": aa, "--non-inferior": non_inferior, "--extendable": extendable,
-        "--name": name, "--question": question, "--arm": arms, "--factor": factors, "--cells": cells,
+    question = aa_question(label) if terms.aa else f"Does it help: {', '.join(changes or made)}?"
+    leading = verb != "compare"
+    typed: dict[str, object] = {
+        "--command": commands if leading else (), "--set": sets, "--score": scores, "--timeout": timeout,
+        "--input": inputs, "--source": sources, "--arm": arms, **terms.typed(),
     }  # fmt: skip
-    typed = [*_typed(verb, options), *(commands if verb == "compare" else ())]
-    study = replace(study, commands=(shlex.join(typed),))
-    return study if name else named_by_content(study, label, budget)
+    study = Study(
+        **parts,
+        question=terms.question or question,
+        control=control.model_copy(update={"name": label}),
+        arms={arm: command.model_copy(update={"name": label}) for arm, command in made.items()},
+        factors=changes,
+        commands=(command_line(["ablata", *verb.split()], typed, () if leading else commands),),
+    )
+    return study if terms.name else named_by_content(study, label, terms.budget)
 
 
 def one_command(
@@ -200,12 +160,14 @@ def _values(sets: Sequence[str], templates: Sequence[Sequence[str]]) -> dict[str
     return values
 
 
-def _add_arms(made: dict[str, Command], texts: Sequence[str], control: Command) -> None:
-    """Add arms as typed: `NAME:key=value`, `NAME=COMMAND`, `NAME=git:REF`.
+def _arms(control: Command, others: Sequence[Command], texts: Sequence[str]) -> dict[str, Command]:
+    """Return the arms: further commands, named by what differs, and those typed in one of three forms:
+    `NAME:key=value`, `NAME=COMMAND`, `NAME=git:REF`.
 
     Raises:
         SettingsError: a text is none of these, a name comes twice, or a key of an arm does.
     """
+    made = dict(zip(arm_names(control.words, [other.words for other in others]), others, strict=True))
     keys = set[tuple[str, str]]()
     for text in texts:
         match = _ARM.fullmatch(text)
@@ -224,16 +186,4 @@ def _add_arms(made: dict[str, Command], texts: Sequence[str], control: Command) 
         if sign == ":":
             keys.add((name, key))
         made[name] = made.get(name, control).arm([change] if sign == ":" else change)
-
-
-def _typed(verb: str, options: Mapping[str, object]) -> list[str]:
-    """Return what to type to ask again, the positional commands left out."""
-    words = ["ablata", *verb.split()]
-    for option, value in options.items():
-        if value is True:
-            words.append(option)
-        elif isinstance(value, float | int | str) and value is not False:
-            words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
-        elif isinstance(value, Sequence):
-            words += [word for text in value for word in (option, str(text))]
-    return words
+    return made

@@ -45,6 +45,8 @@ def named_by_content(study: Study, label: str, budget: str | None = None) -> Stu
     parts += [f"{study.margin_percent:g}%"] if study.margin_percent is not None else []
     parts += ["non-inferior"] if study.non_inferior else []
     parts += ["extendable"] if study.extendable else []
+    parts += [study.noise] if study.noise != "scores" else []
+    parts += [f"clusters {study.clusters}"] if study.clusters is not None else []
     for name, recipe in study.recipes.items():
         parts += [name, json.dumps(expand(recipe), sort_keys=True)]
         if isinstance(recipe, Outside):

@@ -1,11 +1,16 @@
-"""Changes as they are typed on a command line."""
+"""What is typed on a command line of a study: changes, and the terms on which it is decided."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from ablata.base.errors import SettingsError
+from ablata.stats import Mode
+from ablata.studies.metric import margin_text
 
 _SECOND_SETTING = re.compile(r",\s*[A-Za-z_]\w*(\.\w+)*=")
 """A comma after which another key=value begins."""
@@ -64,3 +69,88 @@ def typed_arms(texts: Sequence[str]) -> dict[str, tuple[str, ...] | str]:
     if twice := sorted({*whole} & {*changed}):
         raise SettingsError("An arm is a command of its own, or changes settings", found=f"--arm {twice[0]} does both")
     return {**changed, **whole}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTerms:
+    """The terms of a study as they are typed, whatever it trains: how many seeds, by which rule, under which name.
+
+    Args:
+        seeds: must be given where a study is asked.
+        first_seed, margin, metric, lower, fixed, extendable, aa, non_inferior, cells, clusters: see
+            `Study`.
+        factors: changes that are switched on and off together, as typed: `name:key=value`.
+        screen: a quick look, see `Mode`.
+        name, question: see `Study`; made up where None.
+        budget: the time as typed that will tell the number of seeds, `seeds` standing for it; None: `seeds` is it.
+        noise: see `Study`; None: scores.
+    """
+
+    seeds: int | None = None
+    first_seed: int | None = None
+    margin: float | str | None = None
+    metric: str | None = None
+    lower: bool | None = None
+    factors: Sequence[str] = ()
+    cells: int | None = None
+    screen: bool = False
+    fixed: bool = False
+    extendable: bool = False
+    aa: bool = False
+    non_inferior: bool = False
+    name: str | None = None
+    question: str | None = None
+    budget: str | None = None
+    noise: str | None = None
+    clusters: str | None = None
+
+    def study_parts(self) -> dict[str, Any]:
+        """Return the arguments of `Study` that follow from the terms alone.
+
+        Raises:
+            SettingsError: the number of seeds is not given.
+        """
+        if self.seeds is None:
+            raise SettingsError(
+                "A study needs its number of seeds before it starts",
+                found="no --seeds",
+                do="for example --seeds 5; --budget 30m says a time instead, --pilot 3 helps to choose",
+            )
+        return {
+            "name": self.name or "unnamed", "seeds": self.seeds, "first_seed": self.first_seed or 0,
+            "margin": self.margin, "metric": self.metric, "cells": self.cells,
+            "mode": Mode.SCREEN if self.screen else Mode.CLAIM, "fixed": self.fixed, "aa": self.aa,
+            "extendable": self.extendable, "non_inferior": self.non_inferior,
+            "noise": self.noise or "scores", "clusters": self.clusters,
+        }  # fmt: skip
+
+    def typed(self) -> dict[str, object]:
+        """Return the terms by their options, to be written down by `command_line`."""
+        return {
+            "--factor": self.factors, "--cells": self.cells,
+            "--seeds": None if self.budget else self.seeds, "--budget": self.budget,
+            "--margin": None if self.margin is None else margin_text(self.margin), "--metric": self.metric,
+            "--lower": self.lower is True, "--higher": self.lower is False, "--first-seed": self.first_seed or None,
+            "--noise": self.noise, "--clusters": self.clusters, "--screen": self.screen, "--force-fixed": self.fixed,
+            "--aa": self.aa, "--non-inferior": self.non_inferior, "--extendable": self.extendable,
+            "--name": self.name, "--question": self.question,
+        }  # fmt: skip
+
+
+def command_line(words: Sequence[str], options: Mapping[str, object], last: Sequence[str] = ()) -> str:
+    """Return a command line as it would be typed.
+
+    Args:
+        words: the command, and what stands right behind it.
+        options: values by option: a text or number, several of them, or True for a flag; None, False, empty: not given.
+        last: arguments behind the options.
+    """
+    line = list(words)
+    for option, value in options.items():
+        if value is True:
+            line.append(option)
+        elif isinstance(value, float | int | str) and value is not False:
+            line += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+        elif isinstance(value, Sequence):
+            line += [word for text in value for word in (option, str(text))]
+    return shlex.join([*line, *last])

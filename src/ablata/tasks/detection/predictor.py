@@ -167,6 +167,9 @@ class DetectionPredictor(Predictor):
 
         `image_id` is the set's own number or name of a file: by `options.annotations`, or where all files are images of
         one source of the data set that the network was trained on; else the file's place in the list, from 1 on.
+
+        Raises:
+            SettingsError: the score threshold is not from 0 to 1, or the output is a file.
         """
         refuse_file(options.output, self.title)
         if not 0 <= options.score_threshold <= 1:

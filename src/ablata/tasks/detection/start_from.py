@@ -77,7 +77,11 @@ class StartFrom(Start):
         return self.model_copy(update={"earlier": earlier, "step": None})
 
     def load_into(self, model: nn.Module, classes: Sequence[str], parent: Path | None = None) -> str:
-        """Give a detector the earlier training's weights, as `heads` says; see `Start.load_into`."""
+        """Give a detector the earlier training's weights, as `heads` says; see `Start.load_into`.
+
+        Raises:
+            CheckpointError: classes or shapes differ.
+        """
         path = self.find(parent)
         saved = load_checkpoint(path)
         theirs = saved_classes(saved)

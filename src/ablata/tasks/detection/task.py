@@ -393,7 +393,11 @@ class DetectTask(DatasetTask[DetectionBatch]):
         )
 
     def score_at(self, threshold: float) -> None:
-        """Count detections from a score on in precision, recall and the confusion matrix."""
+        """Count detections from a score on in precision, recall and the confusion matrix.
+
+        Raises:
+            SettingsError: it is not from 0 to 1.
+        """
         if not 0 <= threshold <= 1:
             raise SettingsError("--score must be from 0 to 1", found=f"{threshold:g}")
         self.score_threshold = threshold

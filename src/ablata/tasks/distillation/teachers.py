@@ -171,7 +171,11 @@ class EmaTeacher(Teacher):
         return tensors | {"teacher_step": torch.tensor(self.step)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
+        """Take back what `state` returned.
+
+        Raises:
+            CheckpointError: it is no such state.
+        """
         try:
             self.step = int(state["teacher_step"])
             weights = {name.removeprefix("teacher."): value for name, value in state.items() if name != "teacher_step"}
@@ -236,7 +240,11 @@ class Peer(Teacher):
         return {"teacher_step": torch.tensor(self.step)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
+        """Take back what `state` returned.
+
+        Raises:
+            CheckpointError: it is no such state.
+        """
         if set(state) != {"teacher_step"}:
             raise CheckpointError("A checkpoint must hold the peer's step", found=listing(sorted(state)[:3]) or "none")
         self.step = int(state["teacher_step"])

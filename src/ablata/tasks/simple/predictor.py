@@ -76,7 +76,11 @@ class SimplePredictor(Predictor):
         return ()
 
     def predict_files(self, inputs: Sequence[InputFile], options: PredictOptions) -> Iterator[SimplePrediction]:
-        """Predict image files; `options.output` is an image of them all with what is predicted."""
+        """Predict image files; `options.output` is an image of them all with what is predicted.
+
+        Raises:
+            SettingsError: there is no such protocol.
+        """
         if options.protocol not in (None, *self.protocols):
             raise SettingsError(
                 f"--protocol must be one of {choices(self.protocols, options.protocol)}", found=str(options.protocol)
