@@ -64,9 +64,11 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Return JSON text of a value."""
         return None if value is None else encode(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Return the value of a JSON text."""
         return None if value is None else decode(value)
 
 
@@ -77,6 +79,7 @@ class Prose(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the text in a form that any database keeps."""
         return None if value is None else keepable(value)
 
 
@@ -97,9 +100,11 @@ class Figure(TypeDecorator[float]):
     cache_ok = True
 
     def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
+        """Return the figure, nan as NULL."""
         return None if value is None or math.isnan(value) else value
 
     def process_result_value(self, value: float | None, dialect: Dialect) -> float:
+        """Return the figure, NULL as nan."""
         return math.nan if value is None else value
 
 

@@ -65,29 +65,35 @@ class DataSuite:
         return [batch.labels]
 
     def test_equal_content_has_an_equal_fingerprint(self) -> None:
+        """Building it twice gives one fingerprint, by which runs on equal data are found."""
         assert self.make().fingerprint == self.make().fingerprint
 
     def test_there_are_training_and_validation_samples(self) -> None:
+        """Neither split is empty."""
         assert self.data.sizes["train"] >= self.batch
         assert self.data.sizes["val"] > 0
 
     def test_training_goes_on_from_any_step_as_if_it_had_never_stopped(self) -> None:
+        """Batches from a later step on are those of an uninterrupted training: what exact resume needs."""
         whole, later = self.batches(3, 0, 4), self.batches(3, 2, 4)
         for batch, again in zip(whole[2:], later, strict=True):
             assert torch.equal(batch.images, again.images)
             assert all(map(torch.equal, self.truth(batch), self.truth(again)))
 
     def test_another_seed_gives_another_order(self) -> None:
+        """The order of training samples follows from the seed."""
         first, other = self.batches(0, 0, 2), self.batches(1, 0, 2)
         assert any(not torch.equal(batch.index, again.index) for batch, again in zip(first, other, strict=True))
 
     def test_processes_together_see_the_batch_of_one(self) -> None:
+        """Two processes share the rows that one process would see."""
         whole = self.batches(2, 0, 1)[0]
         parts = [self.batches(2, 0, 1, rank, 2)[0] for rank in range(2)]
         assert torch.equal(torch.cat([part.index for part in parts]), whole.index)
         torch.testing.assert_close(torch.cat([part.images for part in parts]), whole.images)
 
     def test_evaluation_counts_every_sample_once(self) -> None:
+        """Also where the samples do not divide evenly among processes."""
         for world_size in (1, 2, 3):
             seen = [
                 batch.index for rank in range(world_size) for batch in self.data.eval_loader("val", 7, rank, world_size)
@@ -99,6 +105,7 @@ class LabelDataSuite(DataSuite):
     """What every data set with labels as one tensor must do."""
 
     def test_labels_are_positions_of_classes(self) -> None:
+        """Labels are 0 to K - 1, in the order of `classes`."""
         classes = len(self.data.classes)
         for split in ("train", "val"):
             for batch in self.data.eval_loader(split, 16):
@@ -119,6 +126,7 @@ class SegmentationDataSuite(LabelDataSuite):
     holder: ClassVar[Settings] = _Masks()
 
     def test_a_mask_is_as_high_and_wide_as_its_image(self) -> None:
+        """Labels are [B, H, W] of the images' own sides."""
         for batch in self.data.eval_loader("val", 4):
             assert batch.labels.shape[1:] == batch.images.shape[2:]
 
@@ -133,6 +141,7 @@ class DetectionDataSuite(DataSuite):
         return [values for target in batch.objects for values in (target.boxes, target.labels)]
 
     def test_objects_are_of_the_classes_and_inside_their_image(self) -> None:
+        """Labels are 0 to K - 1, and boxes lie in the image."""
         classes = len(self.data.classes)
         for split in ("train", "val"):
             for batch in self.data.eval_loader(split, 4):

@@ -79,6 +79,7 @@ class DetectorSuite:
         return found
 
     def test_losses_are_finite_and_a_gradient_reaches_every_trainable_parameter(self) -> None:
+        """A training step on images with objects gives finite terms, and no parameter is left out."""
         model = self.make()
         terms = self.losses(model, (2,) * self.batch)
         assert all(term.numel() == 1 and bool(term.isfinite()) for term in terms.values()), terms
@@ -89,11 +90,13 @@ class DetectorSuite:
         assert not missing, f"no gradient reaches {', '.join(missing)}"
 
     def test_images_without_objects_have_finite_losses(self) -> None:
+        """No term is nan where all images, or one of them, hold nothing."""
         for counts in ((0,) * self.batch, (0, *(2,) * (self.batch - 1))):
             terms = self.losses(self.make(), counts)
             assert all(bool(term.isfinite()) for term in terms.values()), (counts, terms)
 
     def test_detections_lie_in_their_image_the_surest_first(self) -> None:
+        """Boxes, labels and scores have the form that scoring expects, by falling score."""
         height, width = self.size
         masks, most = self.chosen().predicts_masks(), self.chosen().max_detections
         found = self.detections(self.make(), self.images())
@@ -112,11 +115,13 @@ class DetectorSuite:
             assert (detections.masks is not None) == masks
 
     def test_one_seed_gives_one_detector_and_another_seed_another(self) -> None:
+        """First weights follow from torch's global generator alone."""
         first, again, other = (self.make(seed).state_dict() for seed in (0, 0, 1))
         assert all(torch.equal(first[name], again[name]) for name in first)
         assert any(not torch.equal(first[name], other[name]) for name in first)
 
     def test_in_evaluation_an_image_gives_the_same_alone_and_in_a_batch(self) -> None:
+        """Scores do not depend on which images are evaluated together."""
         model, images = self.make(), self.images()
         together, again = self.detections(model, images), self.detections(model, images)
         for row, (batched, other) in enumerate(zip(together, again, strict=True)):
@@ -130,6 +135,7 @@ class DetectorSuite:
             torch.testing.assert_close(alone.scores, batched.scores, rtol=0, atol=self.tolerance)
 
     def test_a_state_that_was_saved_gives_the_same_detections(self) -> None:
+        """Everything that the outputs depend on is in the state_dict."""
         model, other, images = self.make(0), self.make(1), self.images()
         other.load_state_dict(model.state_dict())
         for detection, same in zip(self.detections(model, images), self.detections(other, images), strict=True):

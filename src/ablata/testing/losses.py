@@ -41,6 +41,7 @@ class LossSuite(ABC):
         """Return logits and labels."""
 
     def test_it_is_a_finite_scalar_with_a_gradient(self) -> None:
+        """The loss can be minimised."""
         logits, labels = self.drawn()
         logits.requires_grad_()
         loss = self.loss(logits, labels)
@@ -79,16 +80,19 @@ class LabelLossSuite(LossSuite):
         return logits, torch.randint(self.classes, (self.batch,), generator=generator)
 
     def test_the_order_of_the_rows_does_not_matter(self) -> None:
+        """The loss of shuffled rows is the same."""
         logits, labels = self.drawn()
         order = torch.randperm(self.batch, generator=torch.Generator().manual_seed(1))
         torch.testing.assert_close(self.loss(logits[order], labels[order]), self.loss(logits, labels))
 
     def test_right_logits_cost_less_than_wrong_ones(self) -> None:
+        """The loss points the right way."""
         _, labels = self.drawn()
         right = 4.0 * functional.one_hot(labels, self.classes)
         assert float(self.loss(right, labels)) < float(self.loss(-right, labels))
 
     def test_half_precision_is_computed_in_float32(self) -> None:
+        """bfloat16 logits give a float32 loss close to that of float32 ones."""
         logits, labels = self.drawn()
         found = self.loss(logits.bfloat16(), labels)
         torch.testing.assert_close(found.float(), self.loss(logits.bfloat16().float(), labels), rtol=1e-4, atol=1e-4)
@@ -123,6 +127,7 @@ class PixelLossSuite(LossSuite):
         return logits, labels
 
     def test_ignored_pixels_do_not_count(self) -> None:
+        """What stands on ignored pixels changes nothing."""
         logits, labels = self.drawn()
         changed = logits.clone()
         changed[:, :, :3] += 10 * torch.randn(
@@ -131,6 +136,7 @@ class PixelLossSuite(LossSuite):
         torch.testing.assert_close(self.loss(changed, labels), self.loss(logits, labels))
 
     def test_a_batch_without_a_pixel_that_counts_is_finite(self) -> None:
+        """Loss and gradient are finite where every pixel is ignored."""
         logits, labels = self.drawn()
         logits.requires_grad_()
         loss = self.loss(logits, torch.full_like(labels, IGNORE))
@@ -140,10 +146,12 @@ class PixelLossSuite(LossSuite):
             assert logits.grad is None or bool(logits.grad.isfinite().all())
 
     def test_logits_smaller_than_the_labels_are_taken(self) -> None:
+        """Logits of a coarser stride are enlarged to the labels' size."""
         logits, labels = self.drawn()
         assert bool(self.loss(logits[:, :, ::4, ::4], labels).isfinite())
 
     def test_right_logits_cost_less_than_wrong_ones(self) -> None:
+        """The loss points the right way."""
         _, labels = self.drawn()
         right = 6.0 * functional.one_hot(labels.where(labels != IGNORE, 0), self.classes).movedim(-1, 1).float()
         assert float(self.loss(right, labels)) < float(self.loss(-right, labels))

@@ -44,9 +44,11 @@ class MetricSuite(_Metric):
         return logits.softmax(1), torch.randint(self.classes, (count,), generator=generator)
 
     def test_it_is_a_finite_number(self) -> None:
+        """On plain inputs it is one finite number."""
         assert math.isfinite(self.score(*self.drawn()))
 
     def test_the_order_of_the_samples_does_not_matter(self) -> None:
+        """Shuffled samples have the same score."""
         found, labels = self.drawn()
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
         assert math.isclose(
@@ -54,6 +56,7 @@ class MetricSuite(_Metric):
         )
 
     def test_what_it_is_given_stays_as_it_is(self) -> None:
+        """It does not write into its inputs, which other metrics read too."""
         found, labels = self.drawn()
         before = found.clone(), labels.clone()
         self.score(found, labels)
@@ -65,11 +68,13 @@ class ImageMetricSuite(_Metric):
     """What every metric of one image's label maps must do; see `MetricSuite`."""
 
     def test_it_is_a_number_for_any_map(self) -> None:
+        """Also for a map of one class, and one that is wrong everywhere."""
         generator = torch.Generator().manual_seed(0)
         found, labels = (torch.randint(self.classes, (9, 12), generator=generator) for _ in range(2))
         assert math.isfinite(self.score(found, labels))
 
     def test_ignored_pixels_do_not_count(self) -> None:
+        """What stands on ignored pixels changes nothing."""
         generator = torch.Generator().manual_seed(0)
         found, labels = (torch.randint(self.classes, (9, 12), generator=generator) for _ in range(2))
         labels[:4] = 255
@@ -107,18 +112,22 @@ class DetectionMetricSuite(_Metric):
         return found, truth
 
     def test_it_is_a_finite_number(self) -> None:
+        """On plain inputs it is one finite number."""
         assert math.isfinite(self.score(*self.drawn()))
 
     def test_it_is_a_finite_number_where_nothing_is_found(self) -> None:
+        """Images without a detection have a score."""
         found, truth = self.drawn()
         nothing = [{name: value[:0] for name, value in one.items()} for one in found]
         assert math.isfinite(self.score(nothing, truth))
 
     def test_the_order_of_the_images_does_not_matter(self) -> None:
+        """Shuffled images have the same score."""
         found, truth = self.drawn()
         assert math.isclose(self.score(found[::-1], truth[::-1]), self.score(found, truth), rel_tol=1e-5, abs_tol=1e-6)
 
     def test_what_it_is_given_stays_as_it_is(self) -> None:
+        """It does not write into its inputs, which other metrics read too."""
         found, truth = self.drawn()
         before = copy.deepcopy((found, truth))
         self.score(found, truth)
@@ -154,9 +163,11 @@ class RetrievalMetricSuite(_Metric):
         return distances.masked_fill(left_out, math.inf), right & ~left_out
 
     def test_it_is_a_finite_number(self) -> None:
+        """On plain inputs it is one finite number."""
         assert math.isfinite(self.score(*self.drawn()))
 
     def test_the_order_of_queries_and_gallery_does_not_matter(self) -> None:
+        """Shuffled queries and gallery have the same score."""
         distances, right = self.drawn()
         generator = torch.Generator().manual_seed(1)
         rows, columns = (torch.randperm(count, generator=generator) for count in right.shape)
@@ -164,12 +175,14 @@ class RetrievalMetricSuite(_Metric):
         assert math.isclose(other, self.score(distances, right), rel_tol=1e-5, abs_tol=1e-6)
 
     def test_images_that_are_left_out_do_not_count(self) -> None:
+        """Gallery images at an infinite distance change nothing."""
         distances, right = self.drawn()
         more = torch.full((len(distances), 3), math.inf)
         wider = torch.cat((distances, more), 1), torch.cat((right, torch.zeros_like(more, dtype=torch.bool)), 1)
         assert math.isclose(self.score(*wider), self.score(distances, right), rel_tol=1e-5, abs_tol=1e-6)
 
     def test_what_it_is_given_stays_as_it_is(self) -> None:
+        """It does not write into its inputs, which other metrics read too."""
         distances, right = self.drawn()
         before = distances.clone(), right.clone()
         self.score(distances, right)

@@ -88,12 +88,14 @@ class ModelSuite(ABC):
         """Return the first dimensions of the logits."""
 
     def test_logits_are_finite_and_there_is_one_a_class(self) -> None:
+        """Logits are [B, K], or a map of K channels."""
         logits = self.make().train()(self.images())["logits"]
         assert logits.shape[: len(self._shape())] == self._shape(), f"logits {tuple(logits.shape)}"
         assert logits.is_floating_point()
         assert bool(logits.isfinite().all())
 
     def test_a_gradient_reaches_every_trainable_parameter(self) -> None:
+        """No parameter is left out of training."""
         model = self.make().train()
         outputs = model(self.images())
         sum(
@@ -105,11 +107,13 @@ class ModelSuite(ABC):
         assert not missing, f"no gradient reaches {', '.join(missing)}"
 
     def test_one_seed_gives_one_model_and_another_seed_another(self) -> None:
+        """First weights follow from torch's global generator alone."""
         first, again, other = (self.make(seed).state_dict() for seed in (0, 0, 1))
         assert all(torch.equal(first[name], again[name]) for name in first)
         assert any(not torch.equal(first[name], other[name]) for name in first)
 
     def test_in_evaluation_an_image_gives_the_same_alone_and_in_a_batch(self) -> None:
+        """Scores do not depend on which images are evaluated together."""
         model, images = self.make().eval(), self.images()
         with torch.no_grad():
             together, again = model(images)["logits"], model(images)["logits"]
@@ -118,6 +122,7 @@ class ModelSuite(ABC):
         assert float((together - alone).abs().max()) <= self.tolerance
 
     def test_a_state_that_was_saved_gives_the_same_logits(self) -> None:
+        """Everything that the outputs depend on is in the state_dict."""
         model, other, images = self.make(0).eval(), self.make(1).eval(), self.images()
         other.load_state_dict(model.state_dict())
         with torch.no_grad():
@@ -147,6 +152,7 @@ class SegmenterSuite(ModelSuite):
         return (self.batch, self.classes)
 
     def test_logits_are_brought_to_the_size_of_the_images(self) -> None:
+        """`full_size` gives [B, K, H, W]."""
         model: Any = self.make().eval()
         size = self.image[1:]
         with torch.no_grad():

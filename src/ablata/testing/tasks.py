@@ -58,6 +58,7 @@ class TaskSuite:
         return load_checkpoint(folder / "last.safetensors").groups["model"]
 
     def test_it_is_scored_by_its_own_metric(self) -> None:
+        """The metric that the recipe names is among the scores, and finite."""
         with tempfile.TemporaryDirectory() as folder:
             self.trained(Path(folder))
             key = self.recipe().metric().key
@@ -65,22 +66,26 @@ class TaskSuite:
             assert math.isfinite(self.scores[key])
 
     def test_a_training_that_was_interrupted_ends_with_the_same_bits(self) -> None:
+        """Stopped half way and resumed, the weights are those of one training."""
         with tempfile.TemporaryDirectory() as folder:
             whole = self.trained(Path(folder) / "whole")
             parts = self.trained(Path(folder) / "parts", stop_after=3)
             assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
     def test_another_seed_ends_elsewhere(self) -> None:
+        """The seed drives the training."""
         with tempfile.TemporaryDirectory() as folder:
             first, other = (self.trained(Path(folder) / str(seed), seed) for seed in (1, 2))
             assert any(not torch.equal(first[name], other[name]) for name in first)
 
     def test_it_comes_back_from_its_expanded_settings(self) -> None:
+        """The recipe can be rebuilt from what a run records."""
         recipe = self.recipe()
         again = restore_recipe(expand(recipe), source="a test")
         assert settings_hash(again) == settings_hash(recipe)
 
     def test_the_fingerprint_of_its_data_stays(self) -> None:
+        """Building it twice gives one fingerprint."""
         with tempfile.TemporaryDirectory() as folder:
             first, again = (self.recipe().data_fingerprint(Path(folder)) for _ in range(2))
             assert first == again

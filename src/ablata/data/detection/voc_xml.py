@@ -124,7 +124,8 @@ def read_annotation(path: Path) -> VocFile:
     content = path.read_bytes()
     try:
         if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-            raise DataError("Annotation files must not declare a document type (DOCTYPE)", found=f"{path}: a DOCTYPE")
+            raise DataError("Annotation files must not declare a document type (DOCTYPE)", found=f"{path}: a DOCTYPE",
+                        do="remove it: entities of a document type are not read")  # fmt: skip
         try:
             tree = ElementTree.fromstring(content)
         except (ElementTree.ParseError, ValueError, LookupError):
@@ -135,7 +136,9 @@ def read_annotation(path: Path) -> VocFile:
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError("Annotations must be XML", found=f"{path}: {error}") from None
+        raise DataError(
+            "Annotations must be XML", found=f"{path}: {error}", do="correct the file, or export it again"
+        ) from None
     for element in tree.iter():
         if isinstance(element.tag, str):
             element.tag = element.tag.rpartition("}")[2]

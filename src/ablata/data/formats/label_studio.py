@@ -83,6 +83,7 @@ class _Task:
     results: Sequence[Mapping[str, Any]]
 
     def image(self, folder: Path, reading: Reading) -> DescribedImage | None:
+        """Return the task's image with its shapes; None where its file is missing or nothing can be read."""
         name = self.source if isinstance(self.source, str) else ""
         name = name.rpartition("?d=")[2]
         found = find_image(folder, name, self.file.parent) if name else None

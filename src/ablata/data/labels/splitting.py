@@ -32,7 +32,7 @@ class SplitRule(Settings):
     """Regular expression: images whose path below the root matches are scored on, all others trained on; null: as the
     set says."""
     group: str | None = None
-    """Regular expression: images in whose paths it finds the same text (in its first brackets) are of one film or
+    """Regular expression: images in whose paths it finds the same text (in its first brackets) are of one video or
     patient, and no draw parts them; null: every image is its own group."""
 
     group_column: str | None = None

@@ -68,12 +68,14 @@ class LabelTable:
             raise DataError(
                 "A raw value of a mask must be one class only",
                 found=f"{listing(map(self.written_value, twice))} named more than once",
+                do="list each value once",
             )
         expected = len(self.values) + (self.void != IGNORE)
         if not 0 < len(self.names) <= MOST_CLASSES or len(self.names) != expected:
             raise DataError(
                 f"A segmentation set must have 1 to {MOST_CLASSES} classes, each with its raw value",
                 found=f"{len(self.names)} classes, {len(self.values)} values",
+                do="correct the class list or label map",
             )
 
     @property
@@ -126,6 +128,7 @@ class LabelTable:
             raise DataError(
                 "Every label must have a raw value to be written as",
                 found=f"{int((~known).sum()):,} pixels of {listing(map(str, np.unique(labels[~known])[:5]))}",
+                do="add these ids to the label map",
             )
         raw: np.ndarray = back[labels]
         return raw
@@ -137,7 +140,8 @@ class LabelTable:
             DataError: nothing is ignored.
         """
         if not self.ignored:
-            raise DataError("data.void=class needs ignored raw values", found="a class list that ignores none")
+            raise DataError("data.void=class needs ignored raw values", found="a class list that ignores none",
+                            do="name them in data.ignored, or mark them `ignore: true` in a label map")  # fmt: skip
         return replace(
             self, names=(*self.names, "void"), palette=(*self.palette, VOID_CLASS_COLOR), void=len(self.values)
         )
@@ -232,6 +236,7 @@ def read_table(file: Path, ignored: Collection[str]) -> LabelTable:
         raise DataError(
             "data.ignored must name classes of the list",
             found=f"{listing(sorted(missing))}; {file} has {choices(names, sorted(missing)[0])}",
+            do="correct data.ignored, or the list",
         )
     kept = [at for at, name in enumerate(names) if name.casefold() not in folded]
     palette = default_palette(len(kept))
@@ -273,6 +278,7 @@ def read_class_lines(file: Path) -> tuple[Form, list[int], list[str]]:
         raise DataError(
             "Every line of a class list must be `ID NAME`, or every one `#RRGGBB NAME`, or a name alone",
             found=wrong[0] if wrong else f"{file}: {'both forms' if forms else 'no classes'}",
+            do="write all lines alike, such as `0 road`",
         )
     form = forms.pop()
     values = [_raw_value(raw, form) for raw, _ in pairs]
