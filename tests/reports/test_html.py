@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from ablata.reports.figures import Figures
-from ablata.reports.html import compare_page, runs_page, study_page, templates
+from ablata.reports.html import compare_page, study_page, templates
 from ablata.reports.sections import Image, ImageSection, TableCell, TableSection
 from ablata.reports.study import cost_bars
 from ablata.reports.view import (
@@ -290,7 +290,6 @@ def test_two_runs_stand_side_by_side() -> None:
     assert ["val/plain/top1", "90", "91.5", "+1.5"] in page.rows
     assert ["lost", "–", "1", "–"] in page.rows
     assert "The seeds differ" in compare_page(view)
-    Page(runs_page(runs))
 
 
 def luminance(colour: str) -> float:

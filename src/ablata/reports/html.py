@@ -170,10 +170,5 @@ def run_page(
     )
 
 
-def runs_page(runs: tuple[RunView, ...], links: tuple[tuple[str, str], ...] = ()) -> str:
-    """Return a table of runs as one HTML document."""
-    return page(Header(kind="Runs", name="list", title=f"{len(runs)} runs", links=links), [runs_table(runs)])
-
-
 def _value(value: float | None, sign: str = "") -> str:
     return "–" if value is None else f"{value:{sign}.6g}".replace("-", "−")

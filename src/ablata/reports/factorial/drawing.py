@@ -85,10 +85,6 @@ def _ticks(scale: Scale) -> list[tuple[float, str]]:
     return list(zip(values, tick_labels(values), strict=True))
 
 
-def _tick(x: float, label: str, up: Scale) -> Markup:
-    return element("g", line(x, up.start, x, up.end, "grid"), text(x, up.start + 18, label, "small", "middle"))
-
-
 def _flagged(view: FactorialView) -> set[str]:
     return {one.words for one in view.interactions if one.flagged}
 
