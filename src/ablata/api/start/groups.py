@@ -1,4 +1,4 @@
-"""Images that belong together, such as the frames of a film or the scans of a patient: told by names or a table."""
+"""Images that belong together, such as the frames of a video or the scans of a patient: told by names or a table."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def _guesses(by_folder: bool) -> Iterator[tuple[SplitRule, str]]:
     yield SplitRule(group=_VERSIONS), "Roboflow made several versions of an image"
     for word in _WORDS:
         yield SplitRule(group=rf"(?i)({word}[-_ ]?[a-z]?\d+)"), f"names tell the {word}"
-    yield SplitRule(group=_NUMBERED), "names are numbered within films or series"
-    yield SplitRule(group=_PARTS), "names are numbered within films or series"
+    yield SplitRule(group=_NUMBERED), "names are numbered within videos or series"
+    yield SplitRule(group=_PARTS), "names are numbered within videos or series"
     if by_folder:
         yield SplitRule(group=_FOLDER), "folders tell which belong together"
 
@@ -87,6 +87,6 @@ def is_folder_of_groups(names: Sequence[str]) -> bool:
 
 
 def is_one_film(names: Sequence[str]) -> bool:
-    """Tell whether all images are called frames of one film."""
+    """Tell whether all images are called frames of one video."""
     stems = {re.sub(r"\d+$", "", PurePosixPath(name).stem) for name in names}
     return len(stems) == 1 and re.search(r"(?i)frame|film|video|clip", next(iter(stems))) is not None

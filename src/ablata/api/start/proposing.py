@@ -178,8 +178,8 @@ def _seen(found: Recognized, data: Any, cache: Path) -> tuple[Seen, list[str]]:
                 f"{grouping.reason.partition(':')[0]}. Scores flatter; divide the folder anew by groups"
             )
     if drawn and grouping is None and is_one_film(names):
-        cautions.append("All images are frames of one film: those to score on lie beside those trained on, so that "
-                        "scores flatter. data.val_match=REGEX chooses a part of the film to score on")  # fmt: skip
+        cautions.append("All images are frames of one video: those to score on lie beside those trained on, so that "
+                        "scores flatter. data.val_match=REGEX chooses a part of the video to score on")  # fmt: skip
     counts: dict[str, int] = {}
     if found.task == "classify":
         counts = counted(data.split_labels("train"), data.classes)

@@ -36,7 +36,7 @@ class SplitRule(Settings):
     patient, and no draw parts them; null: every image is its own group."""
 
     group_column: str | None = None
-    """Column of a CSV in the folder, beside one that names files, of films or patients that no draw parts; null: none.
+    """Column of a CSV in the folder, beside one that names files, of videos or patients that no draw parts; null: none.
     `data.group` may name them by their paths instead."""
 
     @field_validator("val_match", "group")
@@ -50,7 +50,7 @@ class SplitRule(Settings):
 
     @property
     def has_groups(self) -> bool:
-        """Tell whether images belong to films, patients and the like."""
+        """Tell whether images belong to videos, patients and the like."""
         return self.group is not None or self.group_column is not None
 
     def groups(self, names: Sequence[str], root: Path) -> list[str]:
@@ -84,7 +84,8 @@ def column_by_name(root: Path, wanted: str) -> dict[str, str]:
             return {_without_ending(row[files]): row.get(wanted.lower(), "") for row in rows if row.get(files)}
         seen += [f"{file.name}: {', '.join(names)}"]
     raise DataError("data.group_column must be a column of a CSV in the folder, beside one that names files",
-                    found=f"{wanted}; {root} has {'; '.join(seen) if seen else 'no CSV'}")  # fmt: skip
+                    found=f"{wanted}; {root} has {'; '.join(seen) if seen else 'no CSV'}",
+                    do="name such a column, or leave data.group_column out")  # fmt: skip
 
 
 def _tails(name: str) -> Iterator[str]:
