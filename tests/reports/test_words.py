@@ -56,9 +56,9 @@ def test_all_none_and_one_decided_read_well(example: StudyView) -> None:
 
 def test_before_the_first_look_nothing_is_claimed(example: StudyView) -> None:
     arms = (*(arm for arm in example.arms if arm.is_control), ArmView(name="new"))
-    assert (
-        said(replace(example, arms=arms)) == "Nothing is decided yet: the first verdict comes at 3 seeds of every arm."
-    )
+    running = replace(example, arms=arms, state="running")
+    assert said(running) == "Nothing is decided yet: the first verdict comes at 3 seeds of every arm."
+    assert said(replace(running, state="finished")).startswith("Nothing was decided: the study was ended before")
 
 
 def test_many_arms_are_counted_not_listed(example: StudyView) -> None:
