@@ -192,7 +192,7 @@ def export(
 
 @app.command("stop")
 def stop(run: Annotated[str, typer.Argument(help="Id of a run on this machine, or a beginning of it.")]) -> None:
-    """Stop a training on this machine: it finishes its step and is saved."""
+    """Stop a training on this machine. It finishes its step and is saved."""
     from ablata.api.stopping import stop_run
 
     note(f"run {(found := stop_run(run))} was asked to stop; go on with: ablata train --resume {found}")

@@ -410,7 +410,7 @@ def import_(path: Annotated[Path, typer.Argument(help="A file that `ablata study
 
 @app.command("stop")
 def stop(name: Recorded) -> None:
-    """Stop a study that goes on elsewhere: its runs finish their step and are saved."""
+    """Stop a study that goes on elsewhere. Its runs finish their step and are saved."""
     from ablata.api.stopping import stop_study
 
     running = stop_study(name)
@@ -422,7 +422,7 @@ def stop(name: Recorded) -> None:
 
 @app.command("cancel")
 def cancel(name: Recorded, yes: Yes = False) -> None:
-    """End a study now: what has ended is judged, waiting runs are cancelled."""
+    """End a study now. What has ended is judged, waiting runs are cancelled."""
     from ablata.api.stopping import cancel_study
 
     if not agreed([f"study {name} ends with what it has; nothing more is trained for it"], yes, question="End it?"):

@@ -49,7 +49,7 @@ def extend(
     trust_code: TrustCode = False,
     json: Json = False,
 ) -> None:
-    """Go on with a study that has ended: more seeds, more arms, or a fold-over.
+    """Go on with an ended study: more seeds, arms, or a fold-over.
 
     More seeds are for undecided arms; verdicts that were given stay.
     """
@@ -79,7 +79,7 @@ def confirm(
     trust_code: TrustCode = False,
     json: Json = False,
 ) -> None:
-    """Run the predicted best combination of a factorial study beside the control, on fresh seeds."""
+    """Confirm the best combination of a factorial study. It runs beside the control, on fresh seeds."""
     with quick_imports():
         from ablata.records.ledger import Ledger
 

@@ -282,7 +282,7 @@ def _judge(
 def collect(
     output: Annotated[Path, typer.Option(help="The YAML file to write.")] = Path("findings.yaml"),
 ) -> None:
-    """Collect verdicts and noise from this lab's studies of the notebooks. Into a file like the one that ships.
+    """Collect verdicts of notebooks, and noise, from this lab. Into a file like the one that ships.
 
     Studies that ship with the package and are not in this lab are kept.
     """
