@@ -184,7 +184,7 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         # scores that exist, judged
         "given": {"study", "metric"},
         # workers as jobs of a cluster
-        "cluster": {"workers"},
+        "cluster": {"pool"},
         # before any training: length, cost, noise
         "planning": {"study", "metric", "identity", "assess", "chain", "worker", "known_before", "guards", "evidence"},
         # research loops: proposals judged one after another
