@@ -54,7 +54,7 @@ def test_objects_are_on_the_frames_that_their_tracks_list(tmp_path: Path) -> Non
 def test_frames_that_are_missing_or_left_out_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"every frame that it is on\n.*track 0: 0, then 3"):
         BoxSet(root=str(film(tmp_path / "gap", ((0, "0"), (3, "0"))))).read(tmp_path / "cache")
-    with pytest.raises(DataError, match=r"frames of a film must lie beside.*\n.*\n.*ffmpeg"):
+    with pytest.raises(DataError, match=r"frames of a video must lie beside.*\n.*\n.*ffmpeg"):
         BoxSet(root=str(film(tmp_path / "bare", images=0)), format="cvat").read(tmp_path / "cache")
     read = BoxSet(root=str(film(tmp_path / "few", ((0, "0"), (1, "0"), (2, "0")), images=2))).read(tmp_path / "cache")
     assert any("frame 2" in str(one) for one in read.findings.all())

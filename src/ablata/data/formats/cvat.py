@@ -1,5 +1,5 @@
 """CVAT's XML: one file for all images ("CVAT for images 1.1"), with boxes, polygons, ellipses and masks by name, or of
-a film ("CVAT for video 1.1"), with tracks that list their shape on each frame.
+a video ("CVAT for video 1.1"), with tracks that list their shape on each frame.
 
 Objects are in the order of their `z_order`. Polylines, points and cuboids have no area in the image and are left out.
 """
@@ -43,7 +43,7 @@ def describe(folder: Path, reading: Reading) -> Described:
     """Read a folder.
 
     Raises:
-        DataError: a file is no XML, of a film without its frames, or whose tracks leave frames out.
+        DataError: a file is no XML, of a video without its frames, or whose tracks leave frames out.
     """
     images: list[DescribedImage] = []
     names: dict[str, None] = {}
@@ -81,7 +81,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
 def _tree(file: Path) -> ElementTree.Element:
     tree = read_annotation(file).tree
     if tree.find("track") is not None and tree.find("image") is not None:
-        raise DataError("Annotations must be of images or of a film, not of both", found=f"{file}: images and tracks",
+        raise DataError("Annotations must be of images or of a video, not of both", found=f"{file}: images and tracks",
                         do='export the task again as "CVAT for images 1.1", with its frames')  # fmt: skip
     return tree
 
@@ -130,7 +130,7 @@ def _image(folder: Path, file: Path, element: ElementTree.Element, reading: Read
 
 
 def _frames(folder: Path, file: Path, tree: ElementTree.Element, reading: Reading) -> list[DescribedImage]:
-    """Return the frames of a film, with what its tracks show on each.
+    """Return the frames of a video, with what its tracks show on each.
 
     Raises:
         DataError: there are no frames, or a track leaves some out.
@@ -144,7 +144,7 @@ def _frames(folder: Path, file: Path, tree: ElementTree.Element, reading: Readin
     }
     if not frames:
         raise DataError(
-            "The frames of a film must lie beside its tracks", found=f"{file}: no images below {file.parent}",
+            "The frames of a video must lie beside its tracks", found=f"{file}: no images below {file.parent}",
             do='export the task with "save images", or: ffmpeg -i VIDEO -start_number 0 images/frame_%06d.png',
         )  # fmt: skip
     shown: dict[int, list[tuple[int, Shape]]] = {}
