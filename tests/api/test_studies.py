@@ -18,6 +18,7 @@ def asked(quick: ablata.Recipe) -> ablata.Study:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_study_is_planned_run_read_reported_and_carried_away(asked: ablata.Study, tmp_path: Path) -> None:
     plan = ablata.plan_study(asked, workers=1)
     assert (plan.runs, plan.workers) == (4, 1)

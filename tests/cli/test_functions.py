@@ -52,6 +52,7 @@ def calls(folder: Path) -> list[str]:
     return sorted((folder / "calls.txt").read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_a_study_of_functions_is_run_by_workers_reported_and_carried_away(
     folder: Path, home: Path, ablata: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

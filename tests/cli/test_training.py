@@ -131,6 +131,7 @@ os.execvp(sys.executable, [sys.executable, "-m", "ablata", *sys.argv[1:]])
 """
 
 
+@pytest.mark.slow
 def test_a_terminal_that_hangs_up_ends_a_training_that_is_saved(home: Path) -> None:
     ours, its = pty.openpty()
     process = subprocess.Popen(

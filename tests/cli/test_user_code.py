@@ -80,6 +80,7 @@ def test_an_edit_of_what_the_network_imports_trains_anew(ablata: Run, own: Path,
     assert (home / first["folder"] / "code" / "blocks.py").read_text() == BLOCKS
 
 
+@pytest.mark.slow
 def test_the_copy_serves_from_another_folder_once_the_files_have_gone(
     ablata: Run, own: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +279,7 @@ def reopen(run: str) -> Callable[[dict[str, bytes]], None]:
     return change
 
 
+@pytest.mark.slow
 def test_code_from_elsewhere_runs_only_where_it_is_trusted(ablata: Run, foreign: dict[str, str]) -> None:
     rewrite("carried.ablata", reopen(foreign["open"]))
     assert ablata("study", "import", "carried.ablata").status == 0
@@ -371,6 +373,7 @@ def test_no_code_in_an_archive_runs_unasked(
         assert not mark.exists(), (part, value, name)
 
 
+@pytest.mark.slow
 def test_an_archive_changes_no_code_of_a_run_made_here(ablata: Run, own: Path, home: Path) -> None:
     assert ask(ablata, own, "--name", "asked").status == 0
     assert ablata("study", "export", "asked", "asked.ablata").status == 0

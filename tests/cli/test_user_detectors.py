@@ -106,6 +106,7 @@ def detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_plain_detector_trains_is_scored_predicts_and_is_exported_after_its_file_moved(
     detectors: Path, ablata: Ablata
 ) -> None:

@@ -154,6 +154,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_each_kind_of_plain_part_trains(parts: Path, ablata: Ablata) -> None:
     short = "train.steps=3 train.batch=16"
     for change in (

@@ -86,6 +86,7 @@ def scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_own_metrics_and_protocols_score_and_judge_every_task(scores: Path, ablata: Ablata) -> None:
     for task, change, told in (
         ("detect", "metrics=scores.py:hit_rate judge.name=hit_rate", "val/ap50/hit_rate"),
@@ -107,6 +108,7 @@ def test_own_metrics_and_protocols_score_and_judge_every_task(scores: Path, abla
         moved.rename(scores / "scores.py")
 
 
+@pytest.mark.slow
 def test_a_metric_or_protocol_that_returns_something_else_is_refused(scores: Path, ablata: Ablata) -> None:
     for task, change, told in (
         ("detect", "metrics=scores.py:alone", "a function of predictions and truth"),

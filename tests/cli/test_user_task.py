@@ -26,6 +26,7 @@ def own(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_run_of_it_is_scored_predicts_and_is_exported_from_another_folder(
     ablata: Ablata, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

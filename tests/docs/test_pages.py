@@ -11,13 +11,18 @@ import pytest
 from .pages import ROOT, Page, blocks, pages, shortened
 
 Say = Callable[[Sequence[str]], tuple[int, str]]
+LONG = {f"docs/extend/{name}.md" for name in ("backbone", "block", "data", "testing")} | {
+    f"docs/howto/{name}.md" for name in ("functions", "lab")
+}
+"""Pages whose commands take the suite's time, and show what other tests do too: among the slow ones."""
 
 
 def of_part(part: str) -> list[object]:
     """Return the pages that have blocks of a part to be run."""
     return [
-        pytest.param(path, id=str(path.relative_to(ROOT)))
+        pytest.param(path, id=name, marks=pytest.mark.slow if name in LONG else ())
         for path in pages()
+        for name in [str(path.relative_to(ROOT))]
         if any(block.part == part and block.kind in ("console", "python") for block in blocks(path))
     ]
 

@@ -184,6 +184,7 @@ def survive(tmp_path: Path, shared_cache: Path, name: str, overrides: list[str],
 STEADY = ["ema.decay=0.99", "model.dropout=0.2", "data.augment.mix=mixup", "optim.lookahead.steps=5", "train.clip=2"]
 
 
+@pytest.mark.slow
 def test_a_training_killed_at_any_moment_ends_the_same_after_resume(tmp_path: Path, shared_cache: Path) -> None:
     overrides = [*STEADY, "train.epochs=6", "train.checkpoint_seconds=1e-6"]
     assert survive(tmp_path, shared_cache, "digits", overrides, [random.uniform(0, 0.3)]) == 1

@@ -76,6 +76,7 @@ def test_a_file_that_is_wrong_is_refused_with_the_entry(tmp_path: Path) -> None:
         assert told in f"{caught.value.must} {caught.value.found}"
 
 
+@pytest.mark.slow
 def test_a_question_compares_trials_that_differ() -> None:
     for notebook, question in QUESTIONS:
         recipes = {settings_hash(recipe_of(notebook, question, trial)) for trial in question.every}

@@ -17,7 +17,7 @@ BELOW_THE_ROOT |= {"test_json", "test_images", "test_list", "images", "labels", 
 BELOW_THE_FOLDER = {"inputs", "sources", "words", "ref"}
 """Of a command, whose folder is recorded."""
 TELLS_OF_FILES = re.compile(r"\b(files?|folders?|checkpoint)\b", re.IGNORECASE)
-NO_FILES = {"pattern", "classes", "name", "values", "function"}
+NO_FILES = {"pattern", "classes", "clusters", "function", "group_column", "name", "values"}
 
 
 def settings_classes() -> Iterator[type[Settings]]:

@@ -52,6 +52,7 @@ def test_the_page_has_its_tables(page: str) -> None:
     assert all("=" in cell or "recipe `" in cell for _, cell in rows(page))
 
 
+@pytest.mark.slow
 def test_a_setting_of_the_page_is_taken_and_changes_all_but_the_default(subtests: pytest.Subtests) -> None:
     for page, overrides, default in EVERY:
         with subtests.test(page=page, overrides=overrides, default=default):

@@ -49,6 +49,7 @@ def test_false_verdicts_stay_at_five_percent_of_studies(effects):
     assert family_wise(rule, effects, studies=400) <= highest(0.05, 400)
 
 
+@pytest.mark.slow
 def test_false_verdicts_of_a_screen_stay_at_twenty_percent_of_studies():
     rule = Rule(margin=0.3, alpha=0.20)
     assert family_wise(rule, [0.0] * 5, studies=300) <= highest(0.20, 300)

@@ -218,6 +218,7 @@ def test_a_stored_look_with_an_unknown_key_is_refused():
         Look.from_json(stored | {"colour": 1})
 
 
+@pytest.mark.slow
 def test_without_a_margin_nothing_is_equivalent_and_all_else_is_as_with_a_hopeless_one() -> None:
     """A margin far below the noise is never confirmed, so that both rules decide the same at the same look."""
     rng = np.random.default_rng(5)

@@ -248,6 +248,7 @@ print('acc:', 80 + 3 * a - 2 * b + 2 * a * c + 0.01 * ((7 * s + 3 * a + 5 * b + 
 """
 
 
+@pytest.mark.slow
 def test_a_study_is_folded_over_and_its_best_combination_confirmed_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -171,6 +171,7 @@ def throw_all(archive: Path, tmp_path: Path, seeds: range) -> None:
     assert 0 < taken < len(seeds)
 
 
+@pytest.mark.slow
 def test_a_damaged_archive_is_refused_whole_or_can_be_read(archive: Path, tmp_path: Path) -> None:
     throw_all(archive, tmp_path, range(25))
 

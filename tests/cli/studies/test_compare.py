@@ -299,6 +299,7 @@ def test_a_named_study_of_a_script_edited_since_is_neither_answered_nor_gone_on_
     assert "is better by" in ablata("study", "report", "mixup").out
 
 
+@pytest.mark.slow
 def test_a_pilot_helps_to_choose_seeds_and_a_budget_in_their_place_is_gone_on_with(
     folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
 ) -> None:
@@ -358,6 +359,7 @@ def test_two_comparisons_share_their_controls(
     assert len(json.loads(ablata("runs", "list", "--json").out)) == 9
 
 
+@pytest.mark.slow
 def test_not_worse_is_shown_or_not_with_a_status_for_a_pipeline(folder: Path, compare: Callable[..., Any]) -> None:
     asked = ("--non-inferior", "--seeds", "3", "--margin", "1")
     for change, status, said in (

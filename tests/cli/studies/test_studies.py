@@ -150,6 +150,7 @@ def test_history_is_what_the_study_was_created_with(ablata: Ablata, home: Path) 
         create(ledger, again)
 
 
+@pytest.mark.slow
 def test_an_arm_that_diverges_ends_as_unstable_in_words(ablata: Ablata, home: Path) -> None:
     line = f"--recipe digits {SETS} --arm wild:optim.lr=1e30 --arm b:data.augment.pad=0 --name d --seeds 4 --margin 9"
     answer = run_of(ablata, f"{line} --workers 2")
@@ -220,6 +221,7 @@ def test_an_interrupt_lets_the_workers_save_and_says_how_to_go_on(start: Start, 
             os.kill(pid, 0)
 
 
+@pytest.mark.slow
 def test_a_study_of_seconds_has_a_margin_in_percent_and_another_metric_is_another_question(
     ablata: Callable[..., Any],
 ) -> None:

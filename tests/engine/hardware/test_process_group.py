@@ -177,6 +177,7 @@ def test_the_place_is_read_from_the_variables_of_torchrun(monkeypatch: pytest.Mo
     assert not from_environment().is_main
 
 
+@pytest.mark.slow
 def test_torchrun_trains_one_run_and_prints_the_learning_rate_once(tmp_path: Path) -> None:
     said = torchrun(tmp_path, "train.epochs=1", "optim.scaling=linear", "optim.reference_batch=128")
     flat = " ".join(said.split())

@@ -383,6 +383,7 @@ def test_an_absent_file_or_study_is_an_error_in_words(ledger: Ledger, tmp_path: 
     assert not (tmp_path / "s.ablata").exists()
 
 
+@pytest.mark.slow
 def test_an_import_that_is_killed_leaves_all_as_it_was_or_all_of_it(
     new_run: Build, arms: list[NewArm], train: Callable[..., None], tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_effects_and_noise_are_those_of_least_squares() -> None:
     assert FactorialResult.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
+@pytest.mark.slow
 def test_where_nothing_differs_few_studies_have_any_verdict() -> None:
     rng, studies = np.random.default_rng(2), 600
     rule, bound = rule_and_bound(3)
@@ -142,6 +143,7 @@ def test_the_detectable_effect_is_found_in_four_of_five_studies() -> None:
     assert 0.74 < found / studies < 0.90
 
 
+@pytest.mark.slow
 def test_without_a_cell_effects_are_those_of_least_squares_and_false_verdicts_stay_rare() -> None:
     rng, studies = np.random.default_rng(6), 500
     rule, bound = rule_and_bound(3)

@@ -23,6 +23,7 @@ from ablata.data.io.walk import files_under
 from ablata.data.labels.class_lists import find_list, read_list
 from ablata.data.labels.layout import BESIDE, list_labelled, masks_beside
 from ablata.data.loading.locate import find_root
+from ablata.data.reid.layouts import MARKET, NAMED, is_market, is_named
 
 FolderTask = Literal["reidentify", "detect", "segment", "classify"]
 TASKS: tuple[FolderTask, ...] = ("reidentify", "detect", "segment", "classify")
@@ -102,10 +103,7 @@ def has_format(folder: Path) -> bool:
 
 def holds_identities(folder: Path) -> bool:
     """Tell whether a folder has images whose names say identity and camera."""
-    from ablata.data.reid.identity_folder import Identities
-    from ablata.data.reid.market1501 import Market
-
-    return folder.is_dir() and (Market.recognizes(folder) or Identities.recognizes(folder))
+    return folder.is_dir() and (is_market(folder) or is_named(folder))
 
 
 def holds_masks(folder: Path) -> bool:
@@ -152,13 +150,11 @@ def _boxes(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
 def _identities(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
     if has_boxes(folder) or format_of(folder) is not None or not holds_identities(folder):
         return
-    from ablata.data.reid import identity_folder, market1501
-
-    if market1501.Market.recognizes(folder):
-        yield Recognized("market", f"Market-1501's layout: {market1501.LAYOUT}", "reidentify", "market",
+    if is_market(folder):
+        yield Recognized("market", f"Market-1501's layout: {MARKET}", "reidentify", "market",
                          (f"data.root={root}",))  # fmt: skip
         return
-    yield Recognized("identities", identity_folder.LAYOUT, "reidentify", "identities", (f"data.root={root}",))
+    yield Recognized("identities", NAMED, "reidentify", "identities", (f"data.root={root}",))
 
 
 def _usual(folder: Path) -> tuple[str, tuple[str, ...], bool | None]:

@@ -20,12 +20,9 @@ from ablata.data.loading.cache import combined
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.reid.dataset import ReidDataset, held_out_identities
+from ablata.data.reid.layouts import NAMED, PATTERN, is_named
 from ablata.data.reid.market1501 import NOBODY, Market, NamedImage
 
-LAYOUT = "images whose names begin with identity and camera, such as 0001_c1s1.jpg"
-PATTERN = r"(?P<identity>-1|\d+)_c(?P<camera>\d+)"
-_MOST_OTHERS = 0.1
-"""Fraction of a folder's images that may be called otherwise where it is recognized."""
 _NOMINAL_IDENTITIES = 751
 _FEWEST = 4
 
@@ -55,9 +52,7 @@ class Identities(Market):
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
         """Tell whether most images of a folder are called so; see `Settings.recognizes`."""
-        images = [file for file in files_under(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
-        named = sum(re.match(PATTERN, file.stem) is not None for file in images)
-        return named > 1 and named >= (1 - _MOST_OTHERS) * len(images)
+        return is_named(folder)
 
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for, with as many identities as Market-1501 trains on."""
@@ -69,7 +64,7 @@ class Identities(Market):
         Raises:
             DataError: the folder is not there, has fewer than four identities, or a file does not decode.
         """
-        root = find_root(self.root, default=None, fits=self._holds_names, layout=LAYOUT, cache=cache)
+        root = find_root(self.root, default=None, fits=self._holds_names, layout=NAMED, cache=cache)
         images, others = self._named(root)
         identities = sorted({image.identity for image in images})
         if len(identities) < _FEWEST:

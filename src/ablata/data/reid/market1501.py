@@ -28,10 +28,9 @@ from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.in_memory import ImageArrays
 from ablata.data.loading.locate import find_root
 from ablata.data.reid.dataset import IdentitySource, ReidDataset, ReidSettings, held_out_identities
+from ablata.data.reid.layouts import GALLERY, MARKET, QUERY, TRAIN, is_market
 from ablata.data.transforms.classification import Augment
 
-LAYOUT = "folders bounding_box_train, bounding_box_test and query of images such as 0002_c1s1_000451_03.jpg"
-_TRAIN, _GALLERY, _QUERY = "bounding_box_train", "bounding_box_test", "query"
 _NAME = re.compile(r"(?P<identity>-1|\d{4,})_c(?P<camera>\d+)s\d+_\d+_\d+")
 _JUNK, _DISTRACTOR = "-1", "0000"
 NOBODY = (_JUNK, _DISTRACTOR)
@@ -62,7 +61,7 @@ class Market(ReidSettings):
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
         """Tell whether a folder has this layout; see `Settings.recognizes`."""
-        return _has_layout(folder)
+        return is_market(folder)
 
     def build(self, cache: Path) -> ReidDataset:
         """Find the files, decode and resize them the first time, and map them.
@@ -70,10 +69,10 @@ class Market(ReidSettings):
         Raises:
             DataError: the layout is not there, a file has a wrong name or does not decode, or minival is out of range.
         """
-        root = find_root(self.root, default="market1501", fits=_has_layout, layout=LAYOUT, cache=cache)
-        train, ignored = _images(root / _TRAIN, allowed=())
-        gallery, ignored_gallery = _images(root / _GALLERY, allowed=(_JUNK, _DISTRACTOR))
-        queries, ignored_queries = _images(root / _QUERY, allowed=())
+        root = find_root(self.root, default="market1501", fits=is_market, layout=MARKET, cache=cache)
+        train, ignored = _images(root / TRAIN, allowed=())
+        gallery, ignored_gallery = _images(root / GALLERY, allowed=(_JUNK, _DISTRACTOR))
+        queries, ignored_queries = _images(root / QUERY, allowed=())
         junk = [entry for entry in gallery if entry.identity == _JUNK]
         gallery = [entry for entry in gallery if entry.identity != _JUNK]
         _refuse_shared(train, [*queries, *gallery])
@@ -132,10 +131,6 @@ class NamedImage:
     camera: int
 
 
-def _has_layout(folder: Path) -> bool:
-    return all((folder / name).is_dir() for name in (_TRAIN, _GALLERY, _QUERY))
-
-
 def _images(folder: Path, allowed: Sequence[str]) -> tuple[list[NamedImage], list[Path]]:
     """Return the images of a folder in the order of their names, and the files that are no images.
 
@@ -156,11 +151,11 @@ def _images(folder: Path, allowed: Sequence[str]) -> tuple[list[NamedImage], lis
             )
         if said["identity"] in (_JUNK, _DISTRACTOR) and said["identity"] not in allowed:
             raise DataError(
-                f"Junk (-1) and distractors (0000) belong into {_GALLERY} alone", found=str(file), do="remove it"
+                f"Junk (-1) and distractors (0000) belong into {GALLERY} alone", found=str(file), do="remove it"
             )
         images.append(NamedImage(file, said["identity"], int(said["camera"])))
     if not images:
-        raise DataError("Every folder of the set must hold images", found=f"none in {folder}", do=LAYOUT)
+        raise DataError("Every folder of the set must hold images", found=f"none in {folder}", do=MARKET)
     return images, ignored
 
 
@@ -171,7 +166,7 @@ def _refuse_shared(train: Sequence[NamedImage], val: Sequence[NamedImage]) -> No
         raise DataError(
             "Persons to be found must not be trained on",
             found=f"{len(shared)} identities in both: {listing(shared[:5])}; for example {first}",
-            do=f"remove them from {_TRAIN}, or from {_GALLERY} and {_QUERY}",
+            do=f"remove them from {TRAIN}, or from {GALLERY} and {QUERY}",
         )
 
 
@@ -183,7 +178,7 @@ def _content(file: Path) -> bytes:
 
 
 def _notices(root: Path, junk: Sequence[NamedImage], ignored: Sequence[Path]) -> list[str]:
-    notices = [f"{len(junk)} images of {_GALLERY} are junk (-1) and are left out"] if junk else []
+    notices = [f"{len(junk)} images of {GALLERY} are junk (-1) and are left out"] if junk else []
     if ignored:
         shown = listing(file.relative_to(root).as_posix() for file in ignored[:5])
         notices.append(f"{len(ignored)} files are no images and are ignored: {shown}{', ...' * (len(ignored) > 5)}")
