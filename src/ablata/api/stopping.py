@@ -26,7 +26,7 @@ def stop_study(name: str, *, ledger: Ledger | None = None) -> list[str]:
         RecordError: there is no such study, or it has ended.
     """
     with open_ledger(ledger, create=False) as opened:
-        _refuse_ended(opened, name)
+        _check_open(opened, name)
         ask_to_stop(opened, name)
         return [run.id for run in opened.runs.find(study=name, state="running")]
 
@@ -45,7 +45,7 @@ def cancel_study(name: str, *, ledger: Ledger | None = None) -> int:
         RecordError: there is no such study, or it has ended.
     """
     with open_ledger(ledger, create=False) as opened:
-        _refuse_ended(opened, name)
+        _check_open(opened, name)
         return opened.studies.finish(name)
 
 
@@ -109,6 +109,20 @@ def cancel_run(run: str, *, ledger: Ledger | None = None) -> str:
         return row.id
 
 
-def _refuse_ended(ledger: Ledger, name: str) -> None:
+def refuse_ended(name: str, *, ledger: Ledger | None = None) -> None:
+    """Refuse a study that has ended.
+
+    Args:
+        name: the study.
+        ledger: where it is; None: the lab's own.
+
+    Raises:
+        RecordError: there is no such study, or it has ended.
+    """
+    with open_ledger(ledger, create=False) as opened:
+        _check_open(opened, name)
+
+
+def _check_open(ledger: Ledger, name: str) -> None:
     if (study := ledger.studies.get(name)).state != "open":
         raise RecordError("Only a study that has not ended can be stopped", found=f"study {name!r} is {study.state}")

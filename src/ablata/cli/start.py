@@ -73,7 +73,7 @@ def start(
     note(
         f"next:\n  ablata train {shown}  (names its run)\n  ablata data preview {shown}  (what the network sees)\n"
         "then, with the run's name:\n"
-        "  ablata evaluate RUN\n  ablata predict RUN IMAGE...\n  ablata export RUN NEW_FOLDER"
+        "  ablata evaluate RUN\n  ablata predict RUN IMAGE...\n  ablata export RUN --format hub --output NEW_FOLDER"
     )
     for choice in made.choices:
         if choice.key.startswith("model.") and choice.key.endswith(".weights"):

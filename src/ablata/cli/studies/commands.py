@@ -423,12 +423,15 @@ def stop(name: Recorded) -> None:
 @app.command("cancel")
 def cancel(name: Recorded, yes: Yes = False) -> None:
     """End a study now. What has ended is judged, waiting runs are cancelled."""
-    from ablata.api.stopping import cancel_study
+    from ablata.api.stopping import cancel_study, refuse_ended
 
-    if not agreed([f"study {name} ends with what it has; nothing more is trained for it"], yes, question="End it?"):
+    refuse_ended(name)
+    lines = [f"study {name} would end with what it has; nothing more would be trained for it"]
+    if not agreed(lines, yes, question="End it?"):
         raise typer.Exit(1)
     cancelled = cancel_study(name)
     note(f"study {name} has ended; {cancelled} waiting run{'' if cancelled == 1 else 's'} cancelled")
+    note("to ask it again: another --name, or ablata study rm first; its runs are used again")
 
 
 @app.command("rm")

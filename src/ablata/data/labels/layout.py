@@ -145,7 +145,7 @@ def find_labeled_folder(root: str, names: FolderNames, cache: Path) -> LabeledFo
         raise DataError(
             "A data set for segmentation must have label files",
             found=f"{place}: no file with the suffix {suffixes}{behind}",
-            do="put a label file (a mask) of the same name beside each image; see docs/howto/own_images.md",
+            do="put a label file (a mask) of the same name beside each image; see docs/tutorials/own_images.md",
         )
     return found
 
