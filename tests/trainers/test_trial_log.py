@@ -49,12 +49,19 @@ def test_repeats_are_rows_of_one_commit_or_say_so(tmp_path: Path, subtests: pyte
         "a\t.9\tkeep\tbaseline, seed 1\nb\t.8\tkeep\tbaseline, seed 2\n": [1, 1],
         "a\t.9\tkeep\tbaseline\nb\t.8\tkeep\tlr 4\nc\t.7\tdiscard\tlr 8\nd\t.8\tdiscard\tlr 8 again\n": [1, 2, 3, 3],
         "a\t.9\tkeep\tbaseline\nb\t.8\tkeep\tmore data\nc\t.7\tkeep\tmore data\n": [1, 2, 3],
+        "a\t.9\tkeep\tbaseline\nb\t.7\tdiscard\tlr 4\nc\t.6\tdiscard\tlr 4\n": [1, 2, 2],
+        "a\t.9\tkeep\tbaseline\nb\t.95\tdiscard\tlr 4\nc\t.6\tkeep\tlr 4\n": [1, 2, 3],
         "\t.9\tkeep\tbaseline\n\t.8\tkeep\tbaseline\n\t.7\tkeep\twide\n": [1, 1, 3],
         "\t.9\tkeep\t\n\t.8\tkeep\t\n": [1, 2],
     }
     for rows, codes in cases.items():
         with subtests.test(rows=rows):
             assert _codes(_read(tmp_path, "commit\tval_bpb\tstatus\tdescription\n" + rows, lower=True)) == codes
+
+
+def test_repeats_of_what_was_kept_say_nothing_of_the_direction(tmp_path: Path) -> None:
+    rows = "a\t88.9\tkeep\tbaseline\na\t88.4\tkeep\tbaseline again\na\t88\tkeep\tbaseline again\nb\t90\tdiscard\twide\n"
+    assert _read(tmp_path, "commit\tval_acc\tstatus\tdescription\n" + rows).higher_is_better
 
 
 def test_other_columns_and_words_are_known(tmp_path: Path) -> None:

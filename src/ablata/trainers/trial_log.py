@@ -118,13 +118,16 @@ def read_trial_log(
     for number, _, _, value in raw:
         if value is not None and abs(value) > LARGEST:
             raise DataError(f"Scores must lie below {LARGEST:g}", found=f"{source}, row {number}: {value:g}")
-    kept = [value for _, _, status, value in raw if status == "keep" and value is not None]
+    commits = [row.get(commit_column or "", "") for _, row, *_ in raw]
+    texts = [row.get(words_column or "", "") for _, row, *_ in raw]
+    # A repeat of what was kept is no step: it tells of the noise, not of the direction.
+    firsts = {code: place for place, code in reversed(list(enumerate(_codes(commits, texts, [one[2] for one in raw]))))}
+    steps = [raw[place] for place in sorted(firsts.values())]
+    kept = [value for _, _, status, value in steps if status == "keep" and value is not None]
     is_lower = _is_lower(name, kept, lower, notes, known=status_column is not None)
     if status_column is None:
         raw = _kept_if_better(raw, is_lower)
         notes.append("a change counts as kept if it beat the best before it: no column says so")
-    commits = [row.get(commit_column or "", "") for _, row, *_ in raw]
-    texts = [row.get(words_column or "", "") for _, row, *_ in raw]
     codes = _codes(commits, texts, [status for *_, status, _ in raw])
     trials = tuple(
         LoggedTrial(row=number, commit=commit, words=words, status=status, score=value, code=code)
@@ -199,7 +202,8 @@ def _kept_if_better(
 def _codes(commits: Sequence[str], texts: Sequence[str], statuses: Sequence[Status]) -> list[int]:
     """Return for each run a number of its code: equal for equal commits, and for words that tell of a repeat.
 
-    With commits, equal words alone are no repeat unless they say so, or were tried on the same state.
+    With commits, equal words alone are no repeat unless they say so, or were tried on the same state and not kept: what
+    is kept after it was given up is another change.
     """
     numbers: dict[str, int] = {}
     by_words: dict[str, tuple[int, int]] = {}
@@ -209,7 +213,8 @@ def _codes(commits: Sequence[str], texts: Sequence[str], statuses: Sequence[Stat
         plain = _LEADING.sub("", " ".join(re.sub(r"[^\w.]+", " ", _AGAIN.sub(" ", words)).lower().split()))
         says_again = bool(_AGAIN.search(words))
         code = numbers.get(commit) if commit else None
-        if code is None and plain in by_words and (says_again or not commit or by_words[plain][1] == kept):
+        tried_again = plain in by_words and by_words[plain][1] == kept and status != "keep"
+        if code is None and plain in by_words and (says_again or not commit or tried_again):
             code = by_words[plain][0]
         is_new = code is None
         code = len(codes) if code is None else code
