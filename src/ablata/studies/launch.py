@@ -27,6 +27,7 @@ from ablata.studies.cluster.pool import JobPool
 from ablata.studies.commands import OUTPUT, WORKTREES
 from ablata.studies.evidence import PRIOR, PRIOR_KEYS, PRIOR_STUDIES, known_prior
 from ablata.studies.forks import FORK, beginnings_of, common_beginnings
+from ablata.studies.guards import GUARDS
 from ablata.studies.identity import (
     COMMAND_CODE,
     cache_folder,
@@ -220,20 +221,22 @@ class StudyRunner:
         return reopened
 
     def _refuse_unrecorded(self, cells: list[Cell]) -> None:
-        """End a study whose metric its runs do not record.
+        """End a study whose metric, or a quantity that it guards, its runs do not record.
 
         Raises:
             RunError: names what they do record.
         """
         completed = [cell.run for cell in cells if cell.run.state == "completed"]
-        key = self.study.spec["metric"]["key"]
-        if completed and not judged_values(self.ledger, key, completed):
-            names = recorded_names(self.ledger, completed[0])
-            raise RunError(
-                "The metric of a study must be one that its runs record",
-                found=f"no {key} of run {completed[0].id}; it has {choices(names, key)}",
-                do="ask again under another name with one of these: --metric NAME",
-            )
+        wanted = [("--metric NAME", self.study.spec["metric"]["key"])]
+        wanted += [("--guard NAME:+3%", guard["key"]) for guard in self.study.spec.get(GUARDS, ())]
+        for option, key in wanted:
+            if completed and not judged_values(self.ledger, key, completed):
+                names = recorded_names(self.ledger, completed[0])
+                raise RunError(
+                    "The metric of a study, and what it guards, must be something that its runs record",
+                    found=f"no {key} of run {completed[0].id}; it has {choices(names, key)}",
+                    do=f"ask again under another name with one of these: {option}",
+                )
 
     def _is_control_everywhere(self, run: RunRow) -> bool:
         """Tell whether no study counts a failed run: as a control it ended those that met it."""

@@ -64,6 +64,13 @@ def test_two_commands_end_in_a_verdict_and_an_edited_script_asks_anew(
     assert "mixup-0.9 is worse by" in compare(*arguments).out
 
 
+def test_a_guarded_quantity_that_no_run_records_ends_the_study_in_words(compare: Callable[..., Any]) -> None:
+    said = compare("--seeds", "3", "--guard", "los:+3%", CONTROL, f"{CONTROL} --mixup 0.9")
+    assert said.status == 1
+    assert "no los of run" in said.err
+    assert "loss" in said.err
+
+
 def test_failing_and_endless_arms_are_told_and_a_failing_control_ends_the_study(
     folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
 ) -> None:
