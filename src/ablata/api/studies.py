@@ -306,9 +306,8 @@ def run_study(
     """
     refuse_while_importing()
     console = progress_console(progress) if isinstance(progress, bool | None) else progress
-    if cluster is not None and isinstance(study, Study) and workers is None:
-        workers = 1
-    functions = _called_here(study, workers) if isinstance(study, Study) or workers == 0 else None
+    own = workers if cluster is None else 1
+    functions = _called_here(study, own) if isinstance(study, Study) or own == 0 else None
     with open_ledger(ledger) as opened:
         name = _recorded(opened, study)
         arms = opened.studies.arms(name)

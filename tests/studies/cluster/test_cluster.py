@@ -102,13 +102,17 @@ def test_submitits_own_executor_runs_a_worker_and_tells_how_it_ended(
     assert "no Slurm here" in said[0]
 
     def job(code: str) -> Job:
-        return Job([sys.executable, "-c", code], {"MARK": "7"}, str(tmp_path))
+        return Job([sys.executable, "-c", code], {"MARK": "7"}, str(tmp_path), str(tmp_path / "logs" / "study"))
 
-    right, wrong = job("import os; open('made', 'w').write(os.environ['MARK'])"), job("raise SystemExit(3)")
+    right, wrong = (
+        job("import os; open('made', 'w').write(os.environ['MARK'])"),
+        job("print('why'); raise SystemExit(3)"),
+    )
     done, failed = executor.submit(right, 1)[0], executor.submit(wrong, 1)[0]
     slept = executor.submit(job("import time; time.sleep(600)"), 1)[0]
     until(lambda: executor.poll(done) == executor.poll(failed) == "ended")
     assert (tmp_path / "made").read_text() == "7"
+    assert "why" in (tmp_path / "logs" / "study").read_text()
     assert executor.poll(slept) == "running"
     executor.cancel(slept)
     until(lambda: executor.poll(slept) not in ("running", "waiting"))
@@ -130,7 +134,7 @@ def test_slurm_is_given_an_array_with_what_a_worker_needs(tmp_path: Path, monkey
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     executor = SlurmExecutor(tmp_path / "slurm")
     needs = Needs(cpus=4, gpus=1, memory_gb=12, minutes=90, partition="short")
-    jobs = executor.submit(Job(["true"], {}, str(tmp_path), needs), 2)
+    jobs = executor.submit(Job(["true"], {}, str(tmp_path), str(tmp_path / "log"), needs), 2)
     assert jobs == ["123_0", "123_1"]
     script = (tmp_path / "script").read_text()
     for line in ("array=0-1%2", "cpus-per-task=4", "mem=12GB", "partition=short", "time=90", "gpus-per-node=1"):
@@ -144,14 +148,14 @@ def test_slurm_is_given_an_array_with_what_a_worker_needs(tmp_path: Path, monkey
 def test_before_a_preemption_a_worker_saves_and_the_job_is_queued_again(tmp_path: Path) -> None:
     lines = "import signal, time", "signal.signal(15, lambda *a: (open('saved', 'w'), exit(0)))", "open('up', 'w')"
     code = "\n".join((*lines, "time.sleep(99)"))
-    job = WorkerJob([sys.executable, "-c", code], {}, str(tmp_path))
-    job._process = subprocess.Popen(job.command, cwd=tmp_path)
+    job = WorkerJob(Job([sys.executable, "-c", code], {}, str(tmp_path), str(tmp_path / "log")))
+    job._process = job.job.start()
     until(lambda: (tmp_path / "up").exists())
     again = job.checkpoint()
     assert (tmp_path / "saved").exists()
     assert job._process.returncode == 0
     assert job.__getstate__()["_process"] is None
-    assert again.function.command == job.command
+    assert again.function.job == job.job
 
 
 def test_what_is_asked_of_a_cluster_is_checked() -> None:

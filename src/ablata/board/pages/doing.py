@@ -213,11 +213,7 @@ def _changes(board: Board, fields: Mapping[str, str]) -> list[str]:
         for name, value in fields.items()
         if name.startswith("set.") and value.strip() != own.get(name.removeprefix("set."))
     ]
-    for one in changed:
-        if not _CHANGE.fullmatch(one) or _CODE.search(one):
-            raise SettingsError("A setting in a form must be a plain value", found=one,
-                                do="give files of code on the command line: a form never runs code")  # fmt: skip
-    return changed
+    return _plain(changed)
 
 
 def _moved(fields: Mapping[str, str]) -> list[str]:
@@ -227,10 +223,16 @@ def _moved(fields: Mapping[str, str]) -> list[str]:
         for name, value in fields.items()
         if name.startswith("set.") and value.strip() != fields.get(f"was.{name.removeprefix('set.')}", "").strip()
     ]
-    for one in moved:
+    return _plain(moved)
+
+
+def _plain(changes: list[str]) -> list[str]:
+    """Return changes of settings, each checked to name no code."""
+    for one in changes:
         if not _CHANGE.fullmatch(one) or _CODE.search(one):
-            raise SettingsError("A setting must be a plain value: code is never run because a form named it", found=one)
-    return moved
+            raise SettingsError("A setting in a form must be a plain value", found=one,
+                                do="give files of code on the command line: a form never runs code")  # fmt: skip
+    return changes
 
 
 def _study(name: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 JobState = Literal["waiting", "running", "ended", "failed"]
@@ -36,13 +39,28 @@ class Job:
         command: its argument list.
         environment: variables that it needs beside those of the node.
         folder: working folder, where the node has it.
+        log: file that the worker's words are appended to; every node must see its folder.
         needs: what it needs.
     """
 
     command: Sequence[str]
     environment: Mapping[str, str]
     folder: str
+    log: str
     needs: Needs = field(default_factory=Needs)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the worker on the node that this is called on.
+
+        Args:
+            arguments: further ones of the command.
+        """
+        folder = self.folder if Path(self.folder).is_dir() else None
+        Path(self.log).parent.mkdir(parents=True, exist_ok=True)
+        with Path(self.log).open("ab") as log:
+            return subprocess.Popen(
+                [*self.command, *arguments], env=os.environ | dict(self.environment), cwd=folder, stdout=log, stderr=log
+            )
 
 
 class Executor(Protocol):

@@ -51,9 +51,10 @@ class JobPool:
             "ABLATA_HOME": str(ledger.home),
             "ABLATA_DB": ledger.address,
             "OMP_NUM_THREADS": str(needs.cpus),
-            "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH")])),
         }
-        self._job = Job(command, environment, os.getcwd(), needs)
+        if "PYTHONPATH" in os.environ:
+            environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+        self._job = Job(command, environment, os.getcwd(), str(self.log), needs)
         self._study = study
 
     def lost_one(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,17 +15,16 @@ from ablata.studies.cluster.executor import Job, JobState
 
 HERE = "here"
 """In place of an address: the cluster that RAY_ADDRESS names, or one on this machine for as long as the study runs."""
-
-
 _LEFT_OUT = [".git", ".venv", ".ablata", "__pycache__"]
 
 
-def run_worker(command: list[str], environment: dict[str, str], folder: str) -> int:
-    """Run a worker to its end on a node of the cluster; it ends with the task that started it."""
-    where = folder if Path(folder).is_dir() else None
-    parent = ["--parent", str(os.getpid())]
-    status = subprocess.call([*command, *parent], env=os.environ | environment, cwd=where)
-    if status:
+def run_worker(job: Job) -> int:
+    """Run a worker to its end on a node of the cluster; it ends with the task that started it.
+
+    Raises:
+        RuntimeError: it ended with another status than 0; its words are in the job's log.
+    """
+    if status := job.start("--parent", str(os.getpid())).wait():
         raise RuntimeError(f"the worker ended with status {status}")
     return 0
 
@@ -87,7 +85,7 @@ class RayExecutor:
         if needs.memory_gb is not None:
             options["memory"] = int(needs.memory_gb * 10**9)
         task = self._task.options(**options)
-        made = [task.remote(list(job.command), dict(job.environment), job.folder) for _ in range(count)]
+        made = [task.remote(job) for _ in range(count)]
         self._jobs |= {one.hex(): one for one in made}
         return [one.hex() for one in made]
 

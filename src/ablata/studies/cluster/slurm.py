@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,11 @@ class WorkerJob:
     """What runs inside a job: one worker as a process of its own.
 
     Args:
-        command, environment, folder: of the job.
+        job: the worker.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: str) -> None:
-        self.command, self.environment, self.folder = list(command), dict(environment), folder
+    def __init__(self, job: Job) -> None:
+        self.job = job
         self._process: subprocess.Popen[bytes] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -42,8 +41,7 @@ class WorkerJob:
         Raises:
             RuntimeError: it ended with another status than 0; its words are in the job's log.
         """
-        folder = self.folder if Path(self.folder).is_dir() else None
-        self._process = subprocess.Popen(self.command, env=os.environ | self.environment, cwd=folder)
+        self._process = self.job.start()
         try:
             status = self._process.wait()
         except KeyboardInterrupt:
@@ -57,7 +55,7 @@ class WorkerJob:
         """Before a preemption or the end of its time: let the worker save, and queue the job again."""
         self._save()
         helpers: Any = importlib.import_module("submitit.helpers")
-        return helpers.DelayedSubmission(WorkerJob(self.command, self.environment, self.folder))
+        return helpers.DelayedSubmission(WorkerJob(self.job))
 
     def _save(self) -> None:
         """Ask the worker to save and end, and wait for it."""
@@ -107,7 +105,7 @@ class SlurmExecutor:
             given |= {"slurm_array_parallelism": count, "slurm_signal_delay_s": _SAVE_SECONDS + 30}
         self._executor.update_parameters(**given)
         with self._executor.batch():
-            made = [self._executor.submit(WorkerJob(job.command, job.environment, job.folder)) for _ in range(count)]
+            made = [self._executor.submit(WorkerJob(job)) for _ in range(count)]
         self._jobs |= {one.job_id: one for one in made}
         return [one.job_id for one in made]
 
