@@ -121,6 +121,13 @@ class _Look:
         return f"{size} in {runs}, where one run has a noise of {self.sd:.2g}"
 
     def decide(self, outcome: str, verdict: str, reason: str) -> Decision:
+        """Return a decision with what is shown of it: effect, interval and level as they stand.
+
+        Args:
+            outcome: keep, discard or undecided.
+            verdict: better, worse, equivalent or undecided.
+            reason: a sentence.
+        """
         shown = self.level if outcome == "keep" else _SHOWN
         half = self.half_width(shown)
         held = level_at(
