@@ -22,7 +22,7 @@ from ablata.records import Ledger, environment
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.launch import create
 from ablata.studies.study import Study
-from ablata.studies.worker import work
+from ablata.studies.workers.worker import work
 from ablata.trainers.command import Command
 
 SCRIPT = 'echo "acc: 9$1"\n'

@@ -183,20 +183,20 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "asking": {"study", "metric", "identity"},
         # scores that exist, judged
         "given": {"study", "metric"},
+        # processes that take runs from the ledger: recipes, programs, functions
+        "workers": {"assess", "chain", "identity"},
         # workers as jobs of a cluster
-        "cluster": {"pool"},
+        "cluster": {"workers"},
         # before any training: length, cost, noise
-        "planning": {"study", "metric", "identity", "assess", "chain", "worker", "known_before", "guards", "evidence"},
+        "planning": {"study", "metric", "identity", "assess", "chain", "workers", "known_before", "guards", "evidence"},
         # research loops: proposals judged one after another
         "loops": {
             "asking",
             "chain",
-            "commands",
-            "functions",
             "guards",
             "identity",
             "metric",
-            "worker",
+            "workers",
         },
         # our own studies
         "catalogue": {"study"},

@@ -135,7 +135,7 @@ def test_a_failing_arm_is_told_and_its_traceback_kept_and_a_failing_control_ends
         log = (run.folder / "output.log").read_text()
         assert "before\nTraceback" in log
         assert 'raise ValueError("the network blew up")' in log
-        assert "studies/functions.py" not in log
+        assert "studies/workers/functions.py" not in log
     with pytest.raises(RunError, match=r"The control must run to its end(.|\n)*blew up(.|\n)*output.log"):
         compare(functools.partial(fragile, fail=True), {"whole": {"fail": False}})
 

@@ -195,7 +195,7 @@ def test_an_open_study_goes_on_with_the_code_it_began_with(ablata: Run, own: Pat
     with Ledger(home=home) as ledger:
         from ablata.recipes.index import restore_recipe
         from ablata.studies.identity import new_run, record_environment
-        from ablata.studies.worker import work
+        from ablata.studies.workers.worker import work
 
         here = record_environment(ledger)
         for arm in ledger.studies.arms("asked"):
@@ -395,7 +395,7 @@ def test_a_script_is_found_by_the_workers_of_its_study(home: Path, tmp_path: Pat
         "    from ablata.recipes.index import load_recipe\n"
         "    from ablata.records import Ledger\n"
         "    from ablata.studies.launch import StudyRunner, create\n"
-        "    from ablata.studies.pool import Workers\n"
+        "    from ablata.studies.workers.pool import Workers\n"
         "    from ablata.studies.study import Study\n"
         f"    control = load_recipe('digits', {list(QUICK)!r})\n"
         "    mine = control.model_copy(update={'model': Own(width=4)})\n"

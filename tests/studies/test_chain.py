@@ -15,13 +15,13 @@ from ablata.records.rows import RunRow
 from ablata.records.writer import RunWriter
 from ablata.studies import launch as launch_module
 from ablata.studies.chain import ancestry, lineage
-from ablata.studies.execution import execute
 from ablata.studies.identity import cache_folder, new_run
 from ablata.studies.launch import StudyRunner, create
 from ablata.studies.planning.plan import plan_study
-from ablata.studies.pool import Workers
 from ablata.studies.study import Study
-from ablata.studies.worker import work
+from ablata.studies.workers.execution import execute
+from ablata.studies.workers.pool import Workers
+from ablata.studies.workers.worker import work
 
 
 @pytest.fixture

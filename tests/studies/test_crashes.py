@@ -21,7 +21,7 @@ from ablata.studies.assess import assess
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.launch import create
 from ablata.studies.study import Study
-from ablata.studies.worker import work
+from ablata.studies.workers.worker import work
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 

@@ -15,7 +15,7 @@ from ablata.records.rows import RunRow
 from ablata.records.run_folder.evaluations import read_evaluations
 from ablata.studies.evaluation import evaluate_run
 from ablata.studies.identity import new_run, record_environment
-from ablata.studies.worker import work
+from ablata.studies.workers.worker import work
 
 QUICK = ["data.train=8", "data.val=4", "train.batch=4", "train.steps=2", "compute.threads=1", "compute.precision=fp32"]
 

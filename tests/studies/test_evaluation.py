@@ -16,7 +16,7 @@ from ablata.records.rows import RunRow
 from ablata.records.run_folder.evaluations import later_scores
 from ablata.studies.evaluation import evaluate_run
 from ablata.studies.identity import new_run, recipe_code, record_environment, restore_run
-from ablata.studies.worker import work
+from ablata.studies.workers.worker import work
 from ablata.tasks.inference.resolve import find_model
 
 

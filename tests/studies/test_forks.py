@@ -13,9 +13,9 @@ from ablata.records import Ledger
 from ablata.reports.collect import study_view
 from ablata.reports.html import study_page
 from ablata.studies.launch import StudyRunner, create
-from ablata.studies.pool import Workers
 from ablata.studies.study import Study
-from ablata.studies.worker import StopOnSignal, train_claim
+from ablata.studies.workers.pool import Workers
+from ablata.studies.workers.worker import StopOnSignal, train_claim
 
 LATE = {
     "no-drop": ("schedule.milestones=[0.5]",),

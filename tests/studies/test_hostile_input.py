@@ -28,8 +28,8 @@ from ablata.reports.collect_runs import run_views
 from ablata.reports.console import plain_lines
 from ablata.reports.terminal import runs_json, runs_table, study_report
 from ablata.studies.launch import StudyRunner
-from ablata.studies.pool import Workers
 from ablata.studies.study import Study
+from ablata.studies.workers.pool import Workers
 
 HOSTILE: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 3, 2**31, 2**63, 2**70, 0.5, -0.0, 1e308, 1e-320),

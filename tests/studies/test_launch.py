@@ -19,9 +19,9 @@ from ablata.studies import launch as launch_module
 from ablata.studies.assess import Assessment
 from ablata.studies.identity import release_orphan
 from ablata.studies.launch import StudyRunner, create
-from ablata.studies.pool import Pool, Workers
 from ablata.studies.stopping import ask_to_stop
 from ablata.studies.study import Study
+from ablata.studies.workers.pool import Pool, Workers
 
 Record = Callable[..., Study]
 End = Callable[..., None]
@@ -359,7 +359,7 @@ def test_workers_that_cannot_start_are_told_with_their_last_words(
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho 'no module named torch' >&2\nexit 3\n")
     broken.chmod(0o755)
-    monkeypatch.setattr("ablata.studies.pool.sys.executable", str(broken))
+    monkeypatch.setattr("ablata.studies.workers.pool.sys.executable", str(broken))
     monkeypatch.setattr(launch_module, "_POLL_SECONDS", 0.02)
     with pytest.raises(RunError, match="no module named torch") as told:
         StudyRunner(ledger, study.name, Workers(2, 1)).run()
@@ -416,7 +416,7 @@ def test_a_pool_replaces_a_dead_worker_and_says_how_it_ended(
     sleeper = tmp_path / "sleeper"
     sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
     sleeper.chmod(0o755)
-    monkeypatch.setattr("ablata.studies.pool.sys.executable", str(sleeper))
+    monkeypatch.setattr("ablata.studies.workers.pool.sys.executable", str(sleeper))
     with Pool(ledger, "asked", Workers(2, 1)) as pool:
         assert pool.keep(set(), to_train=2) == {}
         first, second = pool._processes[0], pool._processes[1]
@@ -436,7 +436,7 @@ def test_a_pool_ends_its_workers_at_once_when_interrupted_while_it_waits(
     deaf = tmp_path / "deaf"
     deaf.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch {tmp_path}/ready\nwhile :; do sleep 0.1; done\n")
     deaf.chmod(0o755)
-    monkeypatch.setattr("ablata.studies.pool.sys.executable", str(deaf))
+    monkeypatch.setattr("ablata.studies.workers.pool.sys.executable", str(deaf))
     pool = Pool(ledger, "asked", Workers(1, 1))
     pool.keep(set(), to_train=1)
     (process,) = pool._processes.values()

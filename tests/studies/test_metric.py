@@ -19,8 +19,8 @@ from ablata.reports.words import answer, rule_words
 from ablata.studies.assess import assess
 from ablata.studies.launch import StudyRunner
 from ablata.studies.metric import judged_metric, parse_margin
-from ablata.studies.pool import Workers
 from ablata.studies.study import Study
+from ablata.studies.workers.pool import Workers
 from ablata.trainers.command import Command
 
 ARMS = {"wide": ("model.width=6",)}

@@ -13,9 +13,9 @@ import pytest
 from ablata.engine.checkpoints import LAST, load_checkpoint
 from ablata.engine.recipe import Recipe
 from ablata.records import Ledger, NewRun, RunWriter
-from ablata.studies.execution import execute
 from ablata.studies.identity import cache_folder, new_run, record_environment
-from ablata.studies.worker import StopOnSignal
+from ablata.studies.workers.execution import execute
+from ablata.studies.workers.worker import StopOnSignal
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from ablata.records.rows import StudyRow
 from ablata.stats import Mode, rules_of
 from ablata.stats.waves import EXTENDABLE
 from ablata.studies.asking.naming import named_by_content
-from ablata.studies.in_process import first_scores
 from ablata.studies.study import Study
+from ablata.studies.workers.in_process import first_scores
 from ablata.trainers.function import Function, several_scores
 from ablata.trainers.given import lower_is_better
 

@@ -37,12 +37,12 @@ from ablata.reports.words import answer, verdict_words
 from ablata.stats import Mode, rule_of
 from ablata.studies.again import run_again
 from ablata.studies.cluster.choice import Cluster
-from ablata.studies.in_process import InProcess
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
 from ablata.studies.picking import PICK
-from ablata.studies.pool import Workers, may_use_gpu
 from ablata.studies.study import Study
+from ablata.studies.workers.in_process import InProcess
+from ablata.studies.workers.pool import Workers, may_use_gpu
 from ablata.trainers.function import Function
 
 if TYPE_CHECKING:

@@ -31,7 +31,6 @@ from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
 from ablata.records.writer import RunWriter
 from ablata.studies.chain import lineage
-from ablata.studies.execution import execute
 from ablata.studies.identity import (
     cache_folder,
     new_run,
@@ -42,7 +41,8 @@ from ablata.studies.identity import (
     release_orphan,
     restore_run,
 )
-from ablata.studies.worker import StopOnSignal
+from ablata.studies.workers.execution import execute
+from ablata.studies.workers.worker import StopOnSignal
 
 
 def train(

@@ -43,7 +43,7 @@ def worker(
     with quick_imports():
         from ablata.records.database import PATIENCE_SECONDS
         from ablata.records.ledger import Ledger
-        from ablata.studies.worker import work
+        from ablata.studies.workers.worker import work
 
     # A launcher's worker has a right address: a database that does not answer is on its way back.
     with Ledger(db, patience=0.0 if parent is None else PATIENCE_SECONDS) as ledger:

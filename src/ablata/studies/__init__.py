@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ablata.studies.planning.noise import known_noise as known_noise
     from ablata.studies.planning.plan import StudyPlan as StudyPlan
     from ablata.studies.planning.plan import plan_study as plan_study
-    from ablata.studies.pool import Workers as Workers
     from ablata.studies.study import Study as Study
-    from ablata.studies.worker import work as work
+    from ablata.studies.workers.pool import Workers as Workers
+    from ablata.studies.workers.worker import work as work
 
 _PLACES = {
     "Assessment": "ablata.studies.assess",
@@ -27,14 +27,14 @@ _PLACES = {
     "Study": "ablata.studies.study",
     "StudyPlan": "ablata.studies.planning.plan",
     "StudyRunner": "ablata.studies.launch",
-    "Workers": "ablata.studies.pool",
+    "Workers": "ablata.studies.workers.pool",
     "create": "ablata.studies.launch",
     "evaluate_run": "ablata.studies.evaluation",
     "known_noise": "ablata.studies.planning.noise",
     "load_study": "ablata.studies.index",
     "plan_study": "ablata.studies.planning.plan",
     "study_entries": "ablata.studies.index",
-    "work": "ablata.studies.worker",
+    "work": "ablata.studies.workers.worker",
 }
 
 __all__ = [

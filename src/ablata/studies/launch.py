@@ -24,7 +24,6 @@ from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
 from ablata.studies.changed import refuse_changed_programs
 from ablata.studies.cluster.pool import JobPool
-from ablata.studies.commands import OUTPUT, WORKTREES
 from ablata.studies.evidence import PRIOR, PRIOR_KEYS, PRIOR_STUDIES, known_prior
 from ablata.studies.forks import FORK, beginnings_of, common_beginnings
 from ablata.studies.guards import GUARDS
@@ -38,13 +37,14 @@ from ablata.studies.identity import (
     release_orphan,
     restore_trainer,
 )
-from ablata.studies.in_process import InProcess
 from ablata.studies.known_before import known_before
 from ablata.studies.metric import refuse_unknown_class
 from ablata.studies.picking import PICK, next_arms
-from ablata.studies.pool import Pool, Workers
 from ablata.studies.stopping import StopRequests
 from ablata.studies.study import CONTROL, Study
+from ablata.studies.workers.commands import OUTPUT, WORKTREES
+from ablata.studies.workers.in_process import InProcess
+from ablata.studies.workers.pool import Pool, Workers
 from ablata.trainers.any import Outside
 from ablata.trainers.function import FUNCTION_CODE
 from ablata.trainers.git import remove_worktree

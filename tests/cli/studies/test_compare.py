@@ -344,7 +344,7 @@ def test_a_plan_of_commands_needs_no_seeds_and_is_json_before_any_run(ablata: Ca
 def test_each_worker_has_a_gpu_of_its_own(
     folder: Path, compare: Callable[..., Any], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ablata.studies.pool._gpu_count", lambda: 2)
+    monkeypatch.setattr("ablata.studies.workers.pool._gpu_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     (folder / "where.py").write_text(
         "import os, sys, time\ntime.sleep(0.5)\n"

@@ -78,7 +78,7 @@ def test_options_that_make_another_study_of_a_recorded_name_are_refused(ablata: 
 def test_status_of_an_open_study_says_what_is_wrong_and_how_to_go_on(ablata: Ablata, home: Path) -> None:
     from ablata.studies.index import load_study
     from ablata.studies.launch import StudyRunner, create
-    from ablata.studies.pool import Workers
+    from ablata.studies.workers.pool import Workers
 
     with Ledger(home=home) as ledger:
         create(ledger, load_study("quickstart"))

@@ -12,7 +12,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow
 from ablata.studies.cluster.executor import Executor, Needs
 from ablata.studies.cluster.pool import JobPool
-from ablata.studies.pool import may_use_gpu
+from ablata.studies.workers.pool import may_use_gpu
 
 _FILE_MARK = ".py:"
 

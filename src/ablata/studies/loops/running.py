@@ -14,9 +14,9 @@ from ablata.records.processes import worker_name
 from ablata.records.rows import NewRun, RunRow
 from ablata.records.writer import RunWriter, new_launch
 from ablata.studies.chain import lineage
-from ablata.studies.functions import execute_function
 from ablata.studies.identity import new_run, record_environment, release_orphan
-from ablata.studies.worker import LEASE_SECONDS, StopOnSignal, train_claim
+from ablata.studies.workers.functions import execute_function
+from ablata.studies.workers.worker import LEASE_SECONDS, StopOnSignal, train_claim
 from ablata.trainers.any import Outside
 from ablata.trainers.function import Function
 

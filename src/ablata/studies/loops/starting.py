@@ -10,12 +10,12 @@ from ablata.base.quantities import duration
 from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import judged_values, recorded_names
 from ablata.records.rows import LoopRow
-from ablata.studies.commands import OUTPUT
 from ablata.studies.identity import cache_folder, refuse_unfit
 from ablata.studies.loops.plan import LoopPlan
 from ablata.studies.loops.proposing import new_proposal
 from ablata.studies.loops.running import RunTrainer
 from ablata.studies.metric import refuse_unknown_class
+from ablata.studies.workers.commands import OUTPUT
 from ablata.trainers.command import Command
 
 

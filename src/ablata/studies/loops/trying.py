@@ -14,11 +14,11 @@ from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import recorded_names
 from ablata.records.rows import Outcome, ProposalRow, RunRole, RunRow
 from ablata.stats.loop import Decision, LoopCost, LoopRule, More, expected_runs, judge_proposal, level_of
-from ablata.studies.commands import WORKTREES
 from ablata.studies.identity import refuse_unfit
 from ablata.studies.loops.proposing import ProposedChange, Trainers, is_same, new_proposal, remarks
 from ablata.studies.loops.running import RunTrainer
 from ablata.studies.loops.scores import GuardState, LoopScores
+from ablata.studies.workers.commands import WORKTREES
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
 from ablata.trainers.git import lines_added, remove_worktree

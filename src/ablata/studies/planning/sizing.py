@@ -21,7 +21,7 @@ from ablata.studies.assess import ENDED
 from ablata.studies.chain import lineage
 from ablata.studies.identity import new_run, record_environment, release_orphan
 from ablata.studies.study import CONTROL, Study
-from ablata.studies.worker import LEASE_SECONDS, StopOnSignal, train_claim
+from ablata.studies.workers.worker import LEASE_SECONDS, StopOnSignal, train_claim
 
 MOST_IN_BUDGET = 200
 _MULTIPLES = (2.0, 1.0, 0.5)

@@ -12,13 +12,13 @@ from ablata.base.errors import RecordError, RunError
 from ablata.engine.recipe import Recipe
 from ablata.records import Ledger
 from ablata.records.rows import RunRow
-from ablata.studies import worker as worker_module
 from ablata.studies.assess import assess
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.launch import StudyRunner
-from ablata.studies.pool import Workers
 from ablata.studies.study import Study
-from ablata.studies.worker import StopOnSignal, work
+from ablata.studies.workers import worker as worker_module
+from ablata.studies.workers.pool import Workers
+from ablata.studies.workers.worker import StopOnSignal, work
 
 Record = Callable[..., Study]
 NOBODY = Workers(0, 1)

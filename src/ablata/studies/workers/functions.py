@@ -20,9 +20,10 @@ from ablata.base.errors import AblataError, LeaseLostError, StoppedError
 from ablata.base.quantities import duration
 from ablata.base.user_code import relative_names
 from ablata.engine.reporting import Reporter
+from ablata.records.fingerprint import PACKAGE
 from ablata.records.run_folder.code import keep_code
 from ablata.records.writer import RunWriter
-from ablata.studies.commands import OUTPUT, set_aside
+from ablata.studies.workers.commands import OUTPUT, set_aside
 from ablata.trainers.function import Function, read_result
 from ablata.trainers.hooks import handing_to
 
@@ -106,8 +107,7 @@ def _unfit(function: Function, scores: Mapping[str, float]) -> str | None:
 def _told(raised: BaseException, write: Callable[[str], Any]) -> str:
     """Write the traceback of what a function raised, its own frames alone, and return it in a line."""
     frames = traceback.extract_tb(raised.__traceback__)
-    ours = os.path.dirname(os.path.dirname(__file__))
-    own = [frame for frame in frames if not frame.filename.startswith(ours)]
+    own = [frame for frame in frames if not frame.filename.startswith(f"{PACKAGE}{os.sep}")]
     write("Traceback (most recent call last):\n" + "".join(traceback.format_list(own)))
     write("".join(traceback.format_exception_only(raised)))
     if isinstance(raised, AblataError):

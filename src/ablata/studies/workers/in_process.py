@@ -16,9 +16,9 @@ from ablata.records.processes import worker_name
 from ablata.records.rows import Claim
 from ablata.records.writer import RunWriter, new_launch
 from ablata.studies.assess import ENDED
-from ablata.studies.functions import execute_function
 from ablata.studies.identity import new_run, record_environment
-from ablata.studies.worker import LEASE_SECONDS
+from ablata.studies.workers.functions import execute_function
+from ablata.studies.workers.worker import LEASE_SECONDS
 from ablata.trainers.function import FUNCTION_CODE, Function
 
 _SECONDS = 1.0

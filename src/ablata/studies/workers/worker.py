@@ -20,8 +20,6 @@ from ablata.records.processes import worker_name
 from ablata.records.rows import Claim
 from ablata.records.run_folder.code import run_code
 from ablata.records.writer import RunWriter, new_launch
-from ablata.studies.commands import execute_command
-from ablata.studies.functions import execute_function
 from ablata.studies.identity import (
     cache_folder,
     codes,
@@ -31,6 +29,8 @@ from ablata.studies.identity import (
     refuse_other_data,
     restore_trainer,
 )
+from ablata.studies.workers.commands import execute_command
+from ablata.studies.workers.functions import execute_function
 from ablata.trainers.command import Command
 from ablata.trainers.function import Function
 
@@ -199,7 +199,7 @@ def train_claim(
                 return execute_command(writer, recipe, signals, beside=beside)
             if isinstance(recipe, Function):
                 return execute_function(writer, recipe, signals, beside=beside, own_process=True)
-            from ablata.studies.execution import execute
+            from ablata.studies.workers.execution import execute
 
             if threads is not None and threads < (recipe.compute.threads or threads + 1):
                 compute = recipe.compute.model_copy(update={"threads": threads})

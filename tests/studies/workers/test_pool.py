@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ablata.studies import pool
-from ablata.studies.pool import Workers
+from ablata.studies.workers import pool
+from ablata.studies.workers.pool import Workers
 
 
 @pytest.fixture
