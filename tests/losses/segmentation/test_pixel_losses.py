@@ -32,6 +32,7 @@ EVERY: list[AnyPixelLoss] = [
     Focal(gamma=0.5),
     Dice(),
     Dice(classes="all", over="image", squared=False),
+    Dice(background=False),
     Lovasz(),
     Lovasz(classes="all", over="batch"),
     *(Ohem(definition=name) for name in ("count_valid", "count_all", "top_fraction")),

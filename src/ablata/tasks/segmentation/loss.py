@@ -18,6 +18,7 @@ from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.contrastive.pixel_contrast import PixelContrast, PixelContrastLoss
 from ablata.losses.segmentation.base import PixelLoss
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy, WeightsOf
+from ablata.losses.segmentation.dice import CrossEntropyDice
 from ablata.losses.segmentation.lovasz import CrossEntropyLovasz
 from ablata.losses.segmentation.ohem import OhemLoss
 from ablata.models.segmentation.base import Segmenter
@@ -130,7 +131,7 @@ def with_weight_values(loss: Any, data: SegmentationDataset) -> Any:
     Raises:
         SettingsError: a weight is given to a class that the data do not have.
     """
-    if isinstance(loss, CrossEntropyLovasz):
+    if isinstance(loss, CrossEntropyLovasz | CrossEntropyDice):
         return loss.model_copy(update={"cross_entropy": with_weight_values(loss.cross_entropy, data)})
     if not isinstance(loss, PixelCrossEntropy) or loss.weights is None or isinstance(loss.weights, tuple):
         return loss
