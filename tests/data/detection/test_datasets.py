@@ -15,10 +15,12 @@ from PIL import Image
 
 from ablata.base.errors import DataError
 from ablata.data.detection.coco import Coco
-from ablata.data.detection.dataset import DetectionDataset, View
+from ablata.data.detection.dataset import DetectionDataset
 from ablata.data.detection.rle import areas, decode, encode, from_polygons, from_runs, tight_box
+from ablata.data.detection.views import View
 from ablata.data.detection.voc import Voc
-from ablata.data.transforms.detection import DetectionAugment, horizontal_flip, resize
+from ablata.data.transforms.detection import DetectionAugment
+from ablata.data.transforms.object_geometry import horizontal_flip, resize
 from ablata.structures.detection import Objects, no_objects
 
 from .sets import coco_at, draw, voc_object, voc_text, write_coco, write_voc

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pytest
 from PIL import Image
 
+from ablata.data.drawing import detection
 from ablata.data.drawing.detection import looks_drawn, object_palette, objects_drawn
 from ablata.data.drawing.panels import beside, jpeg, sized
 
@@ -39,6 +43,20 @@ def test_words_are_written_inside_the_image_wherever_the_box_is() -> None:
     plain = np.asarray(objects_drawn(GREY, [[50, 0, 60, 40]], [""], [RED]))
     told = np.asarray(objects_drawn(GREY, [[50, 0, 60, 40]], ["ring"], [RED]))
     assert (plain != told)[:16, 20:50].any()
+
+
+def test_words_of_crowded_boxes_cover_no_other_word() -> None:
+    pixels = np.full((200, 200, 3), 100, dtype=np.uint8)
+    boxes = [[20 + 3 * place, 60 + 2 * place, 120 + 3 * place, 140 + 2 * place] for place in range(5)]
+    corners = [tuple(map(float, box)) for box in boxes]
+    colors = [RED, RED, RED, GREEN, GREEN]
+    drawn: list[tuple[float, ...]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detection, "_tag", lambda pen, place, word, color: drawn.append(place))
+        objects_drawn(pixels, corners, ["cell"] * 3 + ["ring"] * 2, colors)
+    assert len(drawn) >= 4
+    for one, other in itertools.combinations(drawn, 2):
+        assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
 
 
 def test_arrows_go_from_boxes_to_those_they_look_at_if_they_do_so_enough() -> None:

@@ -10,7 +10,7 @@ import torch
 from torchvision.transforms import v2
 
 from ablata.base.errors import SettingsError
-from ablata.data.transforms.detection import horizontal_flip
+from ablata.data.transforms.object_geometry import horizontal_flip
 from ablata.data.transforms.plain import PlainTransform, transform, transform_objects
 from ablata.structures.detection import Objects
 

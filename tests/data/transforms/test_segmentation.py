@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
 from ablata.data.transforms.color_jitter import ColorJitter
+from ablata.data.transforms.label_map_mix import ClassMix, MosaicMix, taken
 from ablata.data.transforms.normalization import Normalizer
 from ablata.data.transforms.segmentation import Crop, JointAugment, JointAugmenter, ScaleList, ScaleRange
 from ablata.structures.batch import Rows
@@ -129,3 +132,51 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     ):
         with pytest.raises(ValidationError, match=message):
             JointAugment.model_validate(values)
+
+
+def _keyed(rows: int = 6) -> SegmentationBatch:
+    """Return images of one value each, with labels of 2 to 5 classes and some that are ignored."""
+    batch = _batch(rows, 16, 24)
+    images = (torch.arange(rows, dtype=torch.uint8) * 20)[:, None, None, None].expand(rows, 3, 16, 24)
+    return replace(batch, images=images, labels=torch.where(batch.labels < 3, IGNORE, batch.labels % 5).byte())
+
+
+def test_pasted_classes_come_whole_with_their_labels_and_ignored_pixels_never() -> None:
+    batch, settings = _keyed(), JointAugment(mix=ClassMix(probability=1.0))
+    seen = _augmented(settings, batch)
+    source = (seen.images[:, 0] / 20).round().long()
+    pasted = 0
+    for row, labels in enumerate(seen.labels):
+        (other,) = set(source[row].unique().tolist()) - {row} or {row}
+        there = source[row] == other
+        if other == row:
+            continue
+        pasted += 1
+        assert torch.equal(labels[there], batch.labels[other][there])
+        assert torch.equal(labels[~there], batch.labels[row][~there])
+        names = batch.labels[other][there].unique()
+        assert IGNORE not in names
+        assert torch.equal(there, torch.isin(batch.labels[other], names))
+    assert pasted
+
+
+def test_a_mosaic_of_label_maps_has_four_quarters_with_their_labels() -> None:
+    batch = _keyed()
+    seen = _augmented(JointAugment(mix=MosaicMix(probability=1.0)), batch)
+    source = (seen.images[:, 0] / 20).round().long()
+    assert torch.equal(seen.labels, taken(batch.labels, source))
+    for row in range(6):
+        lines = (source[row].diff(dim=0) != 0).any(1).sum(), (source[row].diff(dim=1) != 0).any(0).sum()
+        assert max(lines) <= 1
+        assert source[row, 0, 0] == row
+    assert torch.equal(_augmented(JointAugment(mix=MosaicMix(probability=0.0)), batch).labels, batch.labels)
+
+
+@pytest.mark.parametrize("mix", [ClassMix(), MosaicMix()], ids=str)
+def test_two_processes_mix_the_whole_batch_and_keep_their_rows(mix: ClassMix | MosaicMix) -> None:
+    settings = ALL.model_copy(update={"mix": mix})
+    whole = _augmented(settings, _batch())
+    assert JointAugmenter(settings, 0, Normalizer(MEAN, STD)).mixes(0)
+    share = _augmented(settings, replace(_batch(), rows=Rows(0, 6, keep=(3, 6))))
+    assert torch.equal(share.images, whole.images[3:])
+    assert torch.equal(share.labels, whole.labels[3:])

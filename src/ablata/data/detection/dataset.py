@@ -18,15 +18,16 @@ import torch
 from torch import Tensor
 
 from ablata.base.errors import DataError, listing
-from ablata.base.seeds import derive
 from ablata.data.detection.rle import decode
+from ablata.data.detection.views import View, ViewDraws
 from ablata.data.detection.written_objects import WrittenObject
 from ablata.data.loading.dataset import Dataset
 from ablata.data.loading.loaders import BatchIndices, BatchReader, TrainLoader
 from ablata.data.loading.splits import Source, Split
 from ablata.data.transforms.augmenter import Augmenter
-from ablata.data.transforms.detection import DetectionAugment, horizontal_flip, resize
+from ablata.data.transforms.detection import DetectionAugment
 from ablata.data.transforms.normalization import Normalizer
+from ablata.data.transforms.object_geometry import horizontal_flip, resize
 from ablata.data.transforms.plain import PlainTransform, transform_objects
 from ablata.structures.detection import DetectionBatch, Objects, joined
 
@@ -79,29 +80,14 @@ class ImageSource(ABC):
 
 
 @dataclass(frozen=True)
-class View:
-    """A view of an image: how it is read.
-
-    Attributes:
-        row: its row number in the source.
-        mirrored: left to right, with paired classes swapped.
-        scale: factor on its size.
-    """
-
-    row: int
-    mirrored: bool = False
-    scale: float = 1.0
-
-
-@dataclass(frozen=True)
 class ViewReader(BatchReader[DetectionBatch]):
-    """Reads images with their objects, resized and mirrored.
+    """Reads images with their objects as views have them: put together, resized, cut, mirrored, pasted over.
 
     Attributes:
         images: the source.
         settings: sizes and random changes.
         swaps: int64 [K], the class that each becomes in a mirror.
-        seed: the run's seed, for random changes.
+        draws: the views of training; None: images are read for evaluation alone.
         masks: unpack masks; without, objects come without them.
         crowd: keep regions with many objects as objects; else what lies on them is ignored.
         stride: height and width of a batch are multiples of it.
@@ -110,7 +96,7 @@ class ViewReader(BatchReader[DetectionBatch]):
     images: ImageSource
     settings: DetectionAugment
     swaps: Tensor
-    seed: int
+    draws: ViewDraws | None
     masks: bool
     crowd: bool
     stride: int = STRIDE
@@ -129,23 +115,39 @@ class ViewReader(BatchReader[DetectionBatch]):
 
     def one(self, view: View) -> tuple[Tensor, Objects]:
         """Return an image uint8 [3, h, w] with its objects, both as the view has them."""
-        entry = self.images.entries[view.row]
-        pixels, objects = self.images.pixels(view.row), entry.objects
-        if not self.crowd:
-            objects = objects.without_crowd()
-        packed = objects.masks if self.masks and isinstance(objects.masks, tuple) else None
-        objects = replace(objects, masks=None if packed is None else decode(packed, *entry.size))
-        pixels, objects = resize(pixels, objects, view.scale)
-        if view.mirrored:
-            pixels, objects = horizontal_flip(pixels, objects, self.swaps)
+        pixels, objects = self._seen(view)
+        objects = objects if self.masks else replace(objects, masks=None)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), objects
 
+    def _seen(self, view: View) -> tuple[np.ndarray, Objects]:
+        """Return an image uint8 [h, w, 3] with its objects, masks unpacked where something needs them."""
+        settings, visible = self.settings, self.settings.min_visible
+        pixels, objects = self._stored(view.row)
+        if view.mosaic is not None and settings.mosaic is not None:
+            four = [(pixels, objects), *map(self._stored, view.mosaic.others)]
+            pixels, objects = settings.mosaic.apply(four, view.mosaic.middle, visible)
+        if view.jitter is not None and settings.scale_jitter is not None:
+            pixels, objects = settings.scale_jitter.apply(pixels, objects, view.jitter, visible)
+        else:
+            pixels, objects = resize(pixels, objects, view.scale)
+        if view.mirrored:
+            pixels, objects = horizontal_flip(pixels, objects, self.swaps)
+        if view.pasted is not None and settings.copy_paste is not None:
+            random = np.random.default_rng(view.paste_seed)
+            pixels, objects = settings.copy_paste.apply(pixels, objects, self._seen(view.pasted), random, visible)
+        return pixels, objects
+
+    def _stored(self, row: int) -> tuple[np.ndarray, Objects]:
+        entry = self.images.entries[row]
+        objects = entry.objects if self.crowd else entry.objects.without_crowd()
+        unpacked = self.masks or (self.draws is not None and self.settings.copy_paste is not None)
+        packed = objects.masks if unpacked and isinstance(objects.masks, tuple) else None
+        return self.images.pixels(row), replace(objects, masks=None if packed is None else decode(packed, *entry.size))
+
     def _view(self, row: int, epoch: int | None) -> View:
-        size = self.images.entries[row].size
-        if epoch is None:
-            return View(row, scale=self.settings.scale(*size, False, 0.0))
-        flip, side = np.random.default_rng(derive(self.seed, "augment", epoch, row)).random(2)
-        return View(row, self.settings.flip and flip < 0.5, self.settings.scale(*size, True, float(side)))
+        if epoch is not None and self.draws is not None:
+            return self.draws.view(row, epoch)
+        return View(row, scale=self.settings.scale(*self.images.entries[row].size, False, 0.0))
 
     def _batch(self, futures: list[Future[tuple[Tensor, Objects]]], batch: BatchIndices) -> DetectionBatch:
         read = [future.result() for future in futures]
@@ -238,6 +240,10 @@ class DetectionDataset(Dataset[DetectionBatch]):
         known = [entry.objects for source in sources.values() for entry in source.entries]
         self.has_masks = all(objects.masks is not None for objects in known)
         self.maskless, self._test = tuple(maskless), test
+        if augment.copy_paste is not None and not self.has_masks:
+            named = f": {listing(self.maskless)}" if self.maskless else ""
+            raise DataError("Copy-paste needs a mask of every object", found=f"objects with boxes alone{named}",
+                            do="set data.augment.copy_paste=null; data.augment.mosaic works with boxes")  # fmt: skip
         self._places: Tensor | None = None
         for split in splits:
             self._refuse_nothing(split, notices)
@@ -345,8 +351,15 @@ class DetectionDataset(Dataset[DetectionBatch]):
 
     def reader(self, source: Source, *, training: bool, seed: int, device: torch.device) -> ViewReader:
         """Return a reader of a source: with masks and without crowd regions in training, else the other way round."""
+        draws = self._draws(seed) if training else None
         masks = training and self.has_masks
-        return ViewReader(self.sources[source], self._augment, self._swaps, seed, masks, crowd=not training)
+        return ViewReader(self.sources[source], self._augment, self._swaps, draws, masks, crowd=not training)
+
+    def _draws(self, seed: int) -> ViewDraws:
+        trained = self.split("train").index
+        entries = self.sources["train"].entries
+        counted = [row for row in trained.tolist() if not bool(entries[row].objects.crowd.all())]
+        return ViewDraws(self._augment, seed, [one.size for one in entries], trained, np.array(counted))
 
     def augmenter(self, seed: int, channels_last: bool = False) -> DetectionAugmenter:
         """Return the user's own augmentation and the normalization; other changes are made while images are read."""

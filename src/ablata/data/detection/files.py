@@ -74,8 +74,7 @@ class DetectionSettings(DataSettings):
 
     def image_size(self) -> tuple[int, int]:
         """Return the height and width that complexity is counted for."""
-        side = self.augment.min_size_test or (self.augment.min_size or (512,))[-1]
-        return side, min(self.augment.max_size, round(side * 4 / 3))
+        return self.augment.nominal_size()
 
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for, without reading the files."""

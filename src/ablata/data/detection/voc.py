@@ -123,7 +123,8 @@ class BloodCells(Voc):
 
     def image_size(self) -> tuple[int, int]:
         """Return the height and width that complexity is counted for: all images are 640 x 480."""
-        return (480, 640) if self.augment.min_size is None else super().image_size()
+        own = self.augment.min_size is None and self.augment.scale_jitter is None
+        return (480, 640) if own else super().image_size()
 
     def home(self) -> str | None:
         """Return the folder's name among the data sets."""

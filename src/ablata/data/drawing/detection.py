@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -53,10 +53,10 @@ def objects_drawn(
         shown[mask] += (np.array(color, dtype=np.float32) - shown[mask]) * _FRACTION
     image = sized(Image.fromarray(shown.round().astype(np.uint8)), width)
     pen, factor = ImageDraw.Draw(image), image.width / pixels.shape[1]
-    for box, word, color in reversed(list(zip(boxes, words, colors, strict=True))):
-        left, top, right, bottom = _corners(box, factor)
-        pen.rectangle((left, top, right, bottom), outline=color, width=2)
-        _tag(pen, (left, top), word, color, image.size)
+    corners = [_corners(box, factor) for box in boxes]
+    for corner, color in reversed(list(zip(corners, colors, strict=True))):
+        pen.rectangle(corner, outline=color, width=2)
+    _tag_all(pen, corners, words, colors, image.size)
     return image
 
 
@@ -81,9 +81,9 @@ def looks_drawn(
     image = sized(Image.fromarray((pixels * 0.5).astype(np.uint8)), width)
     pen, factor = ImageDraw.Draw(image), image.width / pixels.shape[1]
     corners = [_corners(box, factor) for box in boxes]
-    for box, word, color in zip(corners, words, colors, strict=True):
+    for box, color in zip(corners, colors, strict=True):
         pen.rectangle(box, outline=color, width=2)
-        _tag(pen, box[:2], word, color, image.size)
+    _tag_all(pen, corners, words, colors, image.size)
     for row, column in zip(*np.nonzero(weights >= _FAINTEST), strict=True):
         if row != column:
             _arrow(pen, corners[row], corners[column], colors[row], float(weights[row, column]))
@@ -96,17 +96,63 @@ def _corners(box: Sequence[float], factor: float) -> tuple[float, float, float, 
     return left, top, max(left, right - 1), max(top, bottom - 1)
 
 
-def _tag(pen: ImageDraw.ImageDraw, place: tuple[float, float], word: str, color: Color, size: tuple[int, int]) -> None:
-    """Write a word on a patch of a colour, above a box where there is room."""
-    if not word:
-        return
-    font = ImageFont.load_default(size=_LETTERS)
-    wide, high = font.getlength(word) + 4, _LETTERS + 3
-    left = max(0.0, min(place[0], size[0] - wide))
-    top = place[1] - high if place[1] >= high else place[1]
-    pen.rectangle((left, top, left + wide, top + high), fill=color)
+_Corners = tuple[float, float, float, float]
+
+
+def _tag_all(
+    pen: ImageDraw.ImageDraw,
+    corners: Sequence[_Corners],
+    words: Sequence[str],
+    colors: Sequence[Color],
+    size: tuple[int, int],
+) -> None:
+    """Write a word on each box, on a patch of its colour, where it covers no other word.
+
+    A word that has no free place is left out where the same one stands elsewhere in the same colour, which tells it.
+    """
+    taken: list[_Corners] = []
+    told: set[tuple[str, Color]] = set()
+    for corner, word, color in zip(corners, words, colors, strict=True):
+        if not word:
+            continue
+        places = list(_patches(corner, word, size))
+        free = next((place for place in places if not any(_overlap(place, other) for other in taken)), None)
+        if free is None and (word, color) in told:
+            continue
+        patch = free or places[0]
+        _tag(pen, patch, word, color)
+        taken.append(patch)
+        told.add((word, color))
+
+
+def _patches(corner: _Corners, word: str, size: tuple[int, int]) -> Iterator[_Corners]:
+    """Yield where a box's word may stand: above it where there is room, inside its corners, below it."""
+    wide, high = _font().getlength(word) + 4, _LETTERS + 3
+    left, top, right, bottom = corner
+    for x, y in (
+        (left, top - high), (right - wide, top - high), (left, top), (right - wide, top),
+        (left, bottom - high), (right - wide, bottom - high), (left, bottom), (right - wide, bottom),
+    ):  # fmt: skip
+        if 0 <= y <= size[1] - high:
+            x = max(0.0, min(x, size[0] - wide))
+            yield x, y, x + wide, y + high
+    x = max(0.0, min(left, size[0] - wide))
+    yield x, max(0.0, top), x + wide, max(0.0, top) + high
+
+
+def _overlap(one: _Corners, other: _Corners) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=_LETTERS)
+
+
+def _tag(pen: ImageDraw.ImageDraw, patch: _Corners, word: str, color: Color) -> None:
+    """Write a word on a patch of a colour, in black or white as can be read."""
+    pen.rectangle(patch, fill=color)
     light = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] > 110
-    pen.text((left + 2, top + 1), word, fill=(0, 0, 0) if light else (255, 255, 255), font=font)
+    pen.text((patch[0] + 2, patch[1] + 1), word, fill=(0, 0, 0) if light else (255, 255, 255), font=_font())
 
 
 def _arrow(

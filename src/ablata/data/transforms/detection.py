@@ -1,20 +1,20 @@
-"""Transforms of images with their boxes and masks: resize, and horizontal flip with paired classes swapped."""
+"""Settings of augmentation for detection: sizes, flips with paired classes swapped, jitter, mosaic, copy-paste."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated
 
-import cv2
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.base.settings import Settings
+from ablata.data.transforms.copy_paste import CopyPaste
+from ablata.data.transforms.mosaic import Mosaic
 from ablata.data.transforms.plain import OwnTransform
-from ablata.structures.detection import Objects
+from ablata.data.transforms.scale_jitter import ScaleJitter
 
 _SIDES = (("Left", "Right"), ("left", "right"), ("LEFT", "RIGHT"))
 
@@ -32,8 +32,18 @@ class DetectionAugment(Settings):
     """That of evaluation; null: the last of `min_size`."""
     max_size: Annotated[int, Field(ge=8)] = 1333
     """Most pixels of the longer side, where `min_size` is set."""
+    mosaic: Mosaic | None = None
+    """Put each training image and three others into one; null is off."""
+    scale_jitter: ScaleJitter | None = None
+    """Large-scale jitter: resize each training image by a random factor and cut it to one size, in place of `min_size`,
+    which is then of evaluation alone; null is off."""
+    copy_paste: CopyPaste | None = None
+    """Paste objects with masks of another training image over each training image; null is off."""
+    min_visible: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """An object of which a cut or a pasted object leaves less than this fraction is left out, and what is seen of it is
+    ignored."""
     transform: OwnTransform | None = None
-    """A function of image and target, or a class whose instances are, for each training image after flip and resize."""
+    """A function of image and target, or a class whose instances are, for each training image after all others."""
 
     def scale(self, height: int, width: int, training: bool, draw: float) -> float:
         """Return the factor for an image.
@@ -45,10 +55,26 @@ class DetectionAugment(Settings):
             draw: in [0, 1), chooses among the lengths.
         """
         if self.min_size is None:
-            return 1.0
+            return 1.0 if self.scale_jitter is None else self.scale_jitter.fit(height, width)
         tested = self.min_size_test or self.min_size[-1]
         side = self.min_size[int(draw * len(self.min_size))] if training else tested
         return min(side / min(height, width), self.max_size / max(height, width))
+
+    def nominal_size(self) -> tuple[int, int]:
+        """Return the height and width in pixels that complexity is counted for."""
+        if self.min_size is None and self.scale_jitter is not None:
+            return self.scale_jitter.height, self.scale_jitter.width
+        side = self.min_size_test or (self.min_size or (512,))[-1]
+        return side, min(self.max_size, round(side * 4 / 3))
+
+    def evaluation(self) -> str:
+        """Say how images are brought to their size in evaluation."""
+        if self.min_size is not None:
+            shorter = self.min_size_test or self.min_size[-1]
+            return f"the shorter side is resized to {shorter}, the longer to at most {self.max_size}"
+        if self.scale_jitter is not None:
+            return f"images are resized to fit into {self.scale_jitter.height}x{self.scale_jitter.width}"
+        return "images come at their own size"
 
     def swaps(self, classes: Sequence[str]) -> Tensor:
         """Return int64 [K]: the class that each becomes in a mirror.
@@ -76,36 +102,3 @@ def _sided(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return the pairs of names that differ by left and right alone."""
     mirrored = {name: name.replace(left, right) for left, right in _SIDES for name in classes if left in name}
     return tuple((name, other) for name, other in mirrored.items() if other in classes)
-
-
-def resize(pixels: np.ndarray, objects: Objects, scale: float) -> tuple[np.ndarray, Objects]:
-    """Resize an image uint8 [H, W, 3], with its boxes and masks bool [N, H, W]."""
-    if scale == 1:
-        return pixels, objects
-    height, width = pixels.shape[:2]
-    tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
-    pixels = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    factors = torch.tensor([wide / width, tall / height] * 2)
-    boxes = objects.boxes * factors
-    ignored = None if objects.ignored is None else objects.ignored * factors
-    masks = objects.masks
-    if isinstance(masks, Tensor) and not len(masks):
-        masks = masks.new_zeros(0, tall, wide)
-    elif isinstance(masks, Tensor):
-        masks = torch.nn.functional.interpolate(masks[None].float(), size=(tall, wide), mode="nearest-exact")[0].bool()
-    return pixels, Objects(boxes, objects.labels, masks, objects.ids, objects.crowd, ignored)
-
-
-def horizontal_flip(pixels: np.ndarray, objects: Objects, swaps: Tensor) -> tuple[np.ndarray, Objects]:
-    """Flip an image horizontally with its boxes and masks; paired classes change places (`swaps` int64 [K])."""
-    width = pixels.shape[1]
-    boxes = _mirrored(objects.boxes, width)
-    ignored = None if objects.ignored is None else _mirrored(objects.ignored, width)
-    masks = objects.masks.flip(-1) if isinstance(objects.masks, Tensor) else objects.masks
-    flipped = Objects(boxes, swaps[objects.labels], masks, objects.ids, objects.crowd, ignored)
-    return np.ascontiguousarray(pixels[:, ::-1]), flipped
-
-
-def _mirrored(boxes: Tensor, width: int) -> Tensor:
-    left, top, right, bottom = boxes.unbind(1)
-    return torch.stack([width - right, top, width - left, bottom], dim=1)

@@ -1,9 +1,10 @@
 """Joint augmentation of images with their label maps, as whole batches on their device.
 
-Order: mirror, scale and cut in one resampling; colour (0..255); normalize; borders. Images are interpolated between
-their four neighbours (no antialias, as OpenCV's resize in published segmenters), labels take the nearest pixel and keep
-their type; both on the same grid of pixel centres. Every operation has a random stream of its own, addressed by the
-step, drawn for all rows of the global batch: two processes with half a batch each see what one process with all sees.
+Order: mirror, scale and cut in one resampling; mixing; colour (0..255); normalize; borders. Images are interpolated
+between their four neighbours (no antialias, as OpenCV's resize in published segmenters), labels take the nearest pixel
+and keep their type; both on the same grid of pixel centres. Every operation has a random stream of its own, addressed
+by the step, drawn for all rows of the global batch: two processes with half a batch each see what one process with all
+sees.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from ablata.base.settings import Settings
 from ablata.data.transforms.augmenter import Augmenter
 from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, jitter
 from ablata.data.transforms.geometry import draw_flips
+from ablata.data.transforms.label_map_mix import ClassMix, MosaicMix, taken
 from ablata.data.transforms.normalization import Normalizer
 from ablata.data.transforms.plain import OwnTransform, apply_transform
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
-_FLIP, _SCALE, _PLACE, _COLOR = range(4)
+_FLIP, _SCALE, _PLACE, _COLOR, _MIX = range(5)
 
 
 class ScaleRange(Settings):
@@ -87,6 +89,8 @@ class JointAugment(Settings):
     """Change each image and its mask by a function of your own, before everything else; null is off."""
     color_jitter: ColorJitter | None = None
     """Change brightness, contrast and saturation; null is off."""
+    mix: Annotated[ClassMix | MosaicMix, OpenPart()] | None = None
+    """Mix the crops of a batch with their label maps: class_mix (copy-paste), mosaic; null is off."""
 
     @model_validator(mode="after")
     def _scaled_images_are_cut(self) -> JointAugment:
@@ -125,16 +129,27 @@ class JointAugmenter(Augmenter[SegmentationBatch]):
         flips = self._drawn(draw_flips(self._generator(step, _FLIP), batch.rows.total), batch)
         if not settings.flip:
             flips = torch.zeros_like(flips)
+        outside, sizes = None, batch.sizes
         if settings.crop is None:
             images = torch.where(flips[:, None, None, None], batch.images.flip(-1), batch.images).float()
             labels = torch.where(flips[:, None, None], batch.labels.flip(-1), batch.labels)
-            return replace(batch, images=self._finished(images, batch, step, None), labels=labels)
-        down, across = self._places(batch, flips, settings.crop, step)
-        images = _interpolated(batch.images, _inside(down, batch.sizes[:, :1]), _inside(across, batch.sizes[:, 1:]))
-        labels, outside = _nearest(batch.labels, batch.sizes, down, across)
-        sizes = torch.tensor([settings.crop.height, settings.crop.width], device=images.device).expand(len(batch), 2)
+        else:
+            down, across = self._places(batch, flips, settings.crop, step)
+            images = _interpolated(batch.images, _inside(down, batch.sizes[:, :1]), _inside(across, batch.sizes[:, 1:]))
+            labels, outside = _nearest(batch.labels, batch.sizes, down, across)
+            sizes = torch.tensor([settings.crop.height, settings.crop.width], device=images.device)
+            sizes = sizes.expand(len(batch), 2)
+        if settings.mix is not None:
+            partners = settings.mix.partners(labels, batch.rows.total, self._generator(step, _MIX))
+            images, labels = taken(images, partners), taken(labels, partners)
+            outside = None if outside is None else taken(outside, partners)
         images = self._finished(images, batch, step, outside)
-        return replace(batch, images=images, labels=labels, sizes=sizes)
+        batch = replace(batch, images=images, labels=labels, sizes=sizes)
+        return batch if batch.rows.keep is None else batch.narrow(*batch.rows.keep)
+
+    def mixes(self, epoch: int) -> bool:
+        """Tell whether images of a batch are mixed with each other: in every epoch, where `mix` is set."""
+        return self.settings.mix is not None
 
     def _generator(self, step: int, operation: int) -> torch.Generator:
         return torch.Generator().manual_seed(derive(self.seed, "augment", step, operation))

@@ -29,8 +29,8 @@ from ablata.data.io.decode import RULES, ImageRules
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.input_files import InputFile
 from ablata.data.io.read_settings import ImageReadSettings
-from ablata.data.transforms.detection import resize
 from ablata.data.transforms.normalization import Normalizer
+from ablata.data.transforms.object_geometry import resize
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
 from ablata.models.detection.base import Detector
 from ablata.structures.batch import Rows
@@ -121,11 +121,8 @@ class DetectionPredictor(Predictor):
 
     def evaluation(self) -> str:
         """Say how images were brought to their size."""
-        sizes = self.data.augment
-        if sizes.min_size is None:
-            return "images come at their own size"
-        shorter = sizes.min_size_test or sizes.min_size[-1]
-        return f"the shorter side is resized to {shorter}, the longer to at most {sizes.max_size}"
+        told: str = self.data.augment.evaluation()
+        return told
 
     @property
     def _rules(self) -> ImageRules:
