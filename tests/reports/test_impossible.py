@@ -29,6 +29,7 @@ def test_each_impossibility_is_named() -> None:
         ({"control": PLAIN, "wide": {0: 100.0, 1: 100.0, 2: 99.5}}, "Most runs of wide have the best score"),
         ({"control": PLAIN, "wide": other, "deep": dict(other)}, "wide, deep: the same scores as each other"),
         ({"control": PLAIN, "wide": copies}, "wide: runs at different seeds"),
+        ({"control": {0: 0.93, 1: 0.95}, "wide": {0: 94.1, 1: 0.96}}, "shares of 1 (in control, wide) and others"),
     ]
     for scores, words in cases:
         (said,) = impossible(scores, "control", "%")

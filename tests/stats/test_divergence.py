@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,15 @@ def test_an_arm_that_can_no_longer_reach_the_first_look_is_stopped():
     assert arm.reason.startswith(
         "5 seeds cannot settle this: runs diverged, so that at most 2 seeds where both finished"
     )
+
+
+def test_an_arm_that_failed_once_goes_on_until_it_is_told_whether_it_is_unstable():
+    rule = replace(RULE, seeds=3)
+    calibration = calibrate(2, rule, studies=2000)
+    first = look(study(seeds=1), rule, calibration, diverged=marked((0, 1), seeds=1)).arms[0]
+    assert (first.verdict, first.open) == ("undecided", True)
+    second = look(study(seeds=2), rule, calibration, diverged=marked((0, 1), (1, 1), seeds=2)).arms[0]
+    assert (second.verdict, second.open) == ("unstable", False)
 
 
 def test_a_study_without_one_finished_pair_has_no_effect_and_no_verdict():

@@ -117,3 +117,14 @@ def test_scores_that_are_none_are_refused() -> None:
             judge_groups(*groups)
     with pytest.raises(ValueError, match="every seed"):
         judge_pairs({0: [None, 1.0]})
+
+
+def test_differences_that_never_vary_show_no_noise_and_decide_nothing() -> None:
+    control = [90.1, 90.4, 89.9, 90.7]
+    shifted = judge_pairs({seed: [score, score + 1.2] for seed, score in enumerate(control)})
+    equal = judge_groups([0.1 + 0.2, 0.3, 0.3], [[0.4, 0.4, 0.4]])
+    for found in (shifted, equal):
+        assert (found.arms[0].verdict, found.arms[0].interval, found.noise) == ("undecided", None, None)
+    (both,) = judge_pairs({seed: [s, s + 1.2, s + s % 0.7] for seed, s in enumerate(control)}).arms[:1]
+    assert both.interval is not None
+    assert both.interval[1] - both.interval[0] > 0.1

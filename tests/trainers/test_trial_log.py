@@ -95,3 +95,15 @@ def test_what_cannot_be_told_is_asked_for(tmp_path: Path, subtests: pytest.Subte
             _read(tmp_path, text)
     with pytest.raises(DataError, match="one of"):
         _read(tmp_path, AGENT, score="accuracy")
+
+
+def test_a_word_that_is_not_known_costs_its_row_and_not_the_column(tmp_path: Path) -> None:
+    log = _read(tmp_path, AGENT.replace("discard", "maybe"), lower=True)
+    assert [trial.status for trial in log.trials] == ["keep", "keep", "discard", "crash", "keep"]
+    assert any("row 3: status maybe is none of keep, discard and crash" in note for note in log.notes)
+
+
+def test_runs_of_arms_that_ended_with_success_are_no_log() -> None:
+    rows = [{"arm": arm, "seed": "0", "acc": "1", "status": word} for arm, word in (("a", "success"), ("b", "failed"))]
+    assert not is_trial_log(rows)
+    assert is_trial_log([row | {"status": "kept"} for row in rows])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from ablata.trainers.readers.tables import read_table
 from ablata.trainers.readers.tensorboard import is_event_file
 from ablata.trainers.reading import read_given
 from ablata.trainers.score_table import runs_of_rows
-from ablata.trainers.trial_log import is_trial_log
+from ablata.trainers.trial_log import is_trial_log, status_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,12 +140,20 @@ def judge(
 
     Raises:
         DataError: something cannot be read or guessed; what, and how to say it.
+        SettingsError: what is given belongs to arms and to a log.
     """
     rule = None
     if declared is not None:
         rule = read_rule(Path(declared))
         _refuse_both({"control": control, "margin": margin, "score": score, "lower": lower, "noise": noise, "log": log})
         score, log = rule.metric, False
+    if log is False and noise is not None:
+        raise SettingsError(
+            "The noise is given for a log of trials", found="noise for a table of arms, whose runs tell it",
+            do="leave out --noise (in Python noise), or --no-log",
+        )  # fmt: skip
+    of_arms = {"control": control, "margin": margin, "arm_from": arm_from, "seed_from": seed_from,
+               "take": None if take == "last" else take, "keep": keep or None}  # fmt: skip
     if isinstance(runs, str | Path):
         path = Path(runs)
         command = _command(
@@ -155,8 +163,10 @@ def judge(
         required = bool(log or noise is not None)
         table = None if log is False else _table(path, required=required)
         if table is not None and (required or is_trial_log(table)):
-            _refuse_kept_log(keep=keep)
-            return judge_log(table, path.resolve().name, score=score, lower=lower, noise=noise, command=command)
+            why = _why_log(table, log, noise, of_arms)
+            return judge_log(
+                table, path.resolve().name, score=score, lower=lower, noise=noise, command=command, why=why
+            )
         given = read_given(path, score=score, arm_from=arm_from, seed_from=seed_from, take=take, table=table)
         name = path.resolve().name
     else:
@@ -164,8 +174,8 @@ def judge(
         if not found:
             raise DataError("There must be at least one run", found="no rows")
         if log or noise is not None or (log is None and is_trial_log(_texts(found))):
-            _refuse_kept_log(keep=keep)
-            return judge_log(_texts(found), "rows", score=score, lower=lower, noise=noise)
+            why = _why_log(_texts(found), log, noise, of_arms)
+            return judge_log(_texts(found), "rows", score=score, lower=lower, noise=noise, why=why)
         given = runs_of_rows(found, "rows", score=score, arm=arm_from, seed=seed_from, take=take)
         name, command = "scores", ""
     if rule is not None:
@@ -183,9 +193,25 @@ def judge(
     return JudgedScores(name, made, command, question)
 
 
-def _refuse_kept_log(*, keep: bool) -> None:
-    if keep:
-        raise SettingsError("Only arms are kept in the ledger", found="a log of trials", do="leave out --keep")
+def _why_log(
+    rows: Sequence[Mapping[str, str]], log: bool | None, noise: float | None, of_arms: Mapping[str, Any]
+) -> str:
+    """Say why a table is read as a log of trials.
+
+    Raises:
+        SettingsError: something is given that only arms have.
+    """
+    column = status_column(rows)
+    asked = "log" if log else "noise" if noise is not None else None
+    why = f"the column {column} says what was kept" if column else f"{asked} is given"
+    if given := [name for name, value in of_arms.items() if value is not None]:
+        raise SettingsError(
+            "Only arms are kept in the ledger, and have a control or a margin; a log of trials has none",
+            found=f"{listing(given)} given, and {why}, which makes it a log",
+            do=f"leave {'it' if len(given) == 1 else 'them'} out; or, to read arms, "
+            + (f"leave out {asked}" if asked else "give --no-log (in Python log=False)"),
+        )
+    return f"read as a log of trials, since {why}"
 
 
 def _refuse_both(options: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ from ablata.reports.visuals import study_sections
 from ablata.reports.words import answer, verdict_words
 from ablata.stats import Mode, rule_of
 from ablata.studies.again import run_again
+from ablata.studies.changed import refuse_missing_programs
 from ablata.studies.cluster.choice import Cluster
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
@@ -192,6 +193,7 @@ def plan_study(
     console = progress_console(progress) if isinstance(progress, bool | None) else progress
     with open_ledger(ledger) as opened:
         if pilot:
+            refuse_missing_programs(asked.recipes.values())
             run_pilot(opened, asked, pilot, threads=size.threads, say=lambda line: console.print(Text(line)))
         return plan_in_ledger(opened, asked, size.count, size.threads, effect=effect)
 
@@ -309,7 +311,7 @@ def run_study(
     own = workers if cluster is None else 1
     functions = _called_here(study, own) if isinstance(study, Study) or own == 0 else None
     with open_ledger(ledger) as opened:
-        name = _recorded(opened, study)
+        name = _recorded(opened, study, here=cluster is None)
         arms = opened.studies.arms(name)
         put_back = run_again(opened, name, again) if again else ()
         if opened.studies.get(name).state != "finished":
@@ -337,11 +339,13 @@ def run_study(
         return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
 
 
-def _recorded(ledger: Ledger, study: Study | str) -> str:
-    """Return the name of a study in the ledger, putting it there if it is new."""
+def _recorded(ledger: Ledger, study: Study | str, *, here: bool = False) -> str:
+    """Return the name of a study in the ledger, putting it there if it is new; `here`: its programs run here."""
     if isinstance(study, str) and study in {row.name for row in ledger.studies.all()}:
         return study
     asked = load_study(study) if isinstance(study, str) else study
+    if here:
+        refuse_missing_programs(asked.recipes.values())
     create(ledger, asked)
     return asked.name
 

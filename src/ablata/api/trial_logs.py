@@ -104,6 +104,7 @@ def judge_log(
     lower: bool | None = None,
     noise: float | None = None,
     command: str = "",
+    why: str = "",
 ) -> JudgedLog:
     """Judge a log of trials.
 
@@ -114,6 +115,7 @@ def judge_log(
         lower: lower scores are better; None: as what was kept shows.
         noise: standard deviation of one run's score, > 0; None: from runs of equal code in the log.
         command: what to type to judge it again.
+        why: why it is read as a log.
 
     Raises:
         DataError: something cannot be read or guessed, or the noise is not above 0.
@@ -147,7 +149,7 @@ def judge_log(
         result=result,
         given=noise is not None,
         repeated=len({trial.code for trial in runs}) < len(runs),
-        notes=(*log.notes, *_repeats(log)),
+        notes=(*((why,) if why else ()), *log.notes, *_repeats(log)),
         commands=(command,) if command else (),
     )
     return JudgedLog(view)

@@ -221,16 +221,26 @@ def _read(ledger: Ledger, name: str) -> _Study:
     replay = Replay.from_json(result["replay"]) if result.get("replay") else None
     outcomes = {result["arms"][outcome.arm - 1]: outcome for outcome in replay.outcomes} if replay else {}
     runs = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
+    arms = ledger.studies.arms(name)
+    for arm in arms:
+        if arm.name in outcomes and not outcomes[arm.name].open and _reopened(row, arm, runs):
+            del outcomes[arm.name]
     values = judged_values(ledger, row.spec["metric"]["key"], list(runs.values()))
     rule = rule_of(row.spec)
     if result.get("margin"):
         rule = replace(rule, margin=float(result["margin"]))
-    arms, apart = ledger.studies.arms(name), tuple(result.get("apart", ()))
+    apart = tuple(result.get("apart", ()))
     factorial = FactorialRecord.of(row.spec, result)
     pick = pick_view(result.get("choice"), rule.seeds) if row.spec.get("pick") else None
     without = str(result.get("without_items", ""))
     again = {str(event.run): event.text for event in ledger.events.find(study=row.name, kind=AGAIN)}
     return _Study(row, rule, arms, runs, replay, outcomes, values, apart, factorial, pick, without, again)
+
+
+def _reopened(study: StudyRow, arm: ArmRow, runs: Mapping[tuple[str, int], RunRow]) -> bool:
+    """Whether runs that the last look counted are run again, so that what it said of the arm stands no more."""
+    again = any(run.state not in ENDED for (name, _), run in runs.items() if name == arm.name)
+    return study.state == "open" and arm.state == "open" and arm.verdict is None and again
 
 
 def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:

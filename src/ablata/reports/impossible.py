@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from statistics import median
 
 from ablata.base.errors import listing
 from ablata.stats.assumptions.aa_test import equal_pairs
@@ -11,6 +12,8 @@ _FEWEST = 3
 """Runs below which equal scores may be chance."""
 _FEWEST_DIFFERENCES = 4
 """The same for equal differences: where a score has few steps, three are equal now and then."""
+_PERCENT = 20.0
+"""Times by which percentages are at least larger than shares of 1, where both are in a study."""
 _RARE = 1e-3
 """Probability below which equal scores at different seeds are not put down to the score's steps."""
 
@@ -32,6 +35,7 @@ def impossible(scores: Scores, control: str, unit: str = "", *, higher_is_better
         *_copies(scores),
         *(() if limit is None else _at_limit(scores, control, limit)),
         *_without_effect(scores, control),
+        *_units(scores),
     )
 
 
@@ -94,6 +98,22 @@ def _at_limit(scores: Scores, control: str, limit: float) -> Iterator[str]:
             f"Most runs of {listing(full)} have the best score there is, {limit:g}: how much better they are cannot be "
             "seen with this metric."
         )
+
+
+def _units(scores: Scores) -> Iterator[str]:
+    """Shares of 1 beside percentages: some scores up to 1, all others about a hundred times as large."""
+    known = [value for runs in scores.values() for value in runs.values()]
+    shares, percents = [value for value in known if value <= 1], [value for value in known if value > 1]
+    if not shares or not percents or min(known) < 0 or max(known) > 100 or min(percents) < _PERCENT * max(shares):
+        return
+    if not _PERCENT < median(percents) / max(median(shares), 1e-9) < 100 * 100 / _PERCENT:
+        return
+    mixed = [arm for arm, runs in scores.items() if any(value > 1 for value in runs.values())]
+    others = [arm for arm, runs in scores.items() if any(value <= 1 for value in runs.values())]
+    yield (
+        f"Some scores are shares of 1 (in {listing(others)}) and others look like percentages (in {listing(mixed)}): "
+        "write all of them in one unit."
+    )
 
 
 def _without_effect(scores: Scores, control: str) -> Iterator[str]:

@@ -138,13 +138,26 @@ def _arm(
         effect=effect,
         verdict=None if found is None else found.verdict.value,
         reason=_reason(found),
-        notes=(noisy.words,) if found and found.verdict is Verdict.UNDECIDED and noisy and noisy.name != name else (),
+        notes=_notes(name, found, noisy),
     )
+
+
+def _notes(name: str, found: FixedArm | None, noisy: NoisyArm | None) -> tuple[str, ...]:
+    if found is None or found.verdict is not Verdict.UNDECIDED:
+        return ()
+    if found.interval is None:
+        return (_reason(found),)
+    return (noisy.words,) if noisy and noisy.name != name else ()
 
 
 def _reason(found: FixedArm | None) -> str:
     if found is None:
         return ""
     if found.interval is None:
+        if found.runs > 2:
+            return (
+                "the noise of one run is not known, since no score or no difference varies: scores may be copies, "
+                "rounded, or of a seed that does nothing"
+            )
         return "the noise of one run is not known: too few runs, or no score or difference varies"
     return f"the difference is {between(found.interval)}"

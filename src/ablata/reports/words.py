@@ -111,11 +111,18 @@ def _undecided(arms: list[ArmView]) -> list[Piece]:
             joint = "" if position == 0 else " and " if position == len(group) - 1 else ", "
             pieces += [Piece(joint), Piece(arm.name, strong=True)]
         pieces.append(Piece(f" {'is' if len(group) == 1 else 'are'} {end}"))
+    pieces += [
+        Piece(f". {arm.name} {arm.lost_word}: no run of it ended with a score")
+        for arm in arms
+        if arm.diverged and not arm.done
+    ]
     return pieces
 
 
 def _finding(arm: ArmView, view: StudyView, figures: Figures) -> str:
     """What was found about one decided arm, to follow its name."""
+    if arm.verdict == "unstable" and not arm.done:
+        return f" {arm.lost_word} in each of its {arm.diverged} runs"
     if arm.verdict == "unstable":
         return f" is unstable ({arm.diverged} of {arm.diverged + arm.done} runs {arm.lost_word})"
     leans = "leans" if view.rule.mode == "screen" else "is"

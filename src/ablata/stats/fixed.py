@@ -27,6 +27,8 @@ PRIOR_DF = 4.0
 _STUDIES = 20_000
 _MOST_DRAWS = 12_000_000
 """Random numbers to spend on the bound of pairs: tables of many arms and seeds are simulated less often."""
+_ROUNDING = 1e-9
+"""Spread, as a share of the scores' size, below which it is the rounding of the numbers and not noise."""
 _ENOUGH_SEEDS = 50
 """Seeds from which on the bound of pairs is that of any more, as far as the simulation tells (1 to 19 arms)."""
 
@@ -102,7 +104,7 @@ def judge_groups(
     effect = means[1:] - means[0]
     free = int((sizes - 1).sum())
     # Without any noise there is nothing to judge by: the runs are copies, or the score cannot change.
-    if free < 2 or not squares.any():
+    if free < 2 or _is_rounding(float(squares.sum()), np.concatenate(groups)):
         lone = tuple(
             _arm(size, value, None, None, None, margin, True) for size, value in zip(sizes[1:], effect, strict=True)
         )
@@ -142,7 +144,8 @@ def judge_pairs(
     known = np.isfinite(values)
     table = Table(np.where(known, values, np.nan), ~known, np.ones_like(known), np.zeros_like(known))
     found = contrasts(table, _rule_of_pairs(len(rows), alpha, margin))
-    bound = _bound_of_pairs(table.arms, len(rows), alpha) if found.residual.variance else None
+    noisy = found.residual.variance is not None and not _is_rounding(found.residual.ss, values[known])
+    bound = _bound_of_pairs(table.arms, len(rows), alpha) if noisy else None
     judged = []
     for index in range(table.arms):
         pairs, error = int(found.pairs[index]), float(found.se[index])
@@ -158,7 +161,7 @@ def judge_pairs(
                 higher_is_better,
             )
         )
-    noise = None if found.residual.variance is None else math.sqrt(found.residual.variance)
+    noise = math.sqrt(found.residual.variance) if noisy and found.residual.variance is not None else None
     return FixedResult(arms=tuple(judged), control_runs=len(rows), paired=True, bound=bound, noise=noise)
 
 
@@ -193,6 +196,11 @@ def _arm(
         p_difference=p_difference,
         interval=(float(effect - half), float(effect + half)),
     )
+
+
+def _is_rounding(squares: float, scores: Floats) -> bool:
+    """Whether a sum of squares is none: differences of 1.2 are not equal to the last bit of their numbers."""
+    return squares <= len(scores) * (_ROUNDING * float(np.abs(scores).max())) ** 2
 
 
 def _moderated(squares: Floats, sizes: np.ndarray) -> tuple[Floats, Floats]:

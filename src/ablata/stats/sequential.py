@@ -222,7 +222,9 @@ def _futility(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Cal
     if not rule.futility or not rule.looks or rows >= rule.seeds:
         return None
     if arm.within < rule.first_look:
-        return wording.divergence_futility(arm.within, rule)
+        # One more run may tell an arm that fails from one that failed once.
+        lone = 0 < arm.divergence.arm < UNSTABLE_AT and arm.divergence.control == arm.divergence.both == 0
+        return None if lone else wording.divergence_futility(arm.within, rule)
     if arm.pairs not in rule.looks:
         return None
     bound = calibration.bound_at(arm.within, rule)

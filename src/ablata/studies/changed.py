@@ -1,8 +1,9 @@
-"""Programs that changed since a study ran them: its scores would be of two codes."""
+"""Programs that a study cannot be run with: not there, or changed since it ran them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import RecordError, listing
@@ -10,6 +11,24 @@ from ablata.records.ledger import Ledger
 from ablata.studies.assess import ENDED
 from ablata.studies.identity import COMMAND_CODE, data_of, recipe_code, restore_trainer
 from ablata.trainers.any import Outside
+from ablata.trainers.command import Command
+from ablata.trainers.process import refuse_missing_program
+
+
+def refuse_missing_programs(trainers: Iterable[Any]) -> None:
+    """Refuse commands whose programs this machine does not have, before anything is run or recorded.
+
+    Args:
+        trainers: of a study's arms; a program below a git ref's files is looked for where it runs.
+
+    Raises:
+        SettingsError: names the program.
+    """
+    for command in trainers:
+        if isinstance(command, Command):
+            words = command.argument_list(seed=0, run_dir=Path("run"))
+            if command.ref is None or "/" not in words[0]:
+                refuse_missing_program(words, Path(command.folder))
 
 
 def refuse_changed_programs(ledger: Ledger, name: str, asked: Mapping[str, Any] | None = None) -> None:

@@ -22,7 +22,7 @@ from ablata.stats import rule_of
 from ablata.stats.waves import ADDED, WAVES
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
-from ablata.studies.changed import refuse_changed_programs
+from ablata.studies.changed import refuse_changed_programs, refuse_missing_programs
 from ablata.studies.cluster.pool import JobPool
 from ablata.studies.evidence import PRIOR, PRIOR_KEYS, PRIOR_STUDIES, known_prior
 from ablata.studies.forks import FORK, beginnings_of, common_beginnings
@@ -113,6 +113,9 @@ class StudyRunner:
                 is gone.
             KeyboardInterrupt: passed on after the workers have saved what they had.
         """
+        if isinstance(self._pool, Pool):
+            commands = [arm for arm in self.columns if arm.recipe.get("task") == COMMAND_CODE]
+            refuse_missing_programs(restore_trainer(arm.recipe, source=f"arm {arm.name}") for arm in commands)
         refuse_changed_programs(self.ledger, self.name)
         try:
             with self._pool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import RunError, SettingsError
 from ablata.records.processes import worker_name
 from ablata.trainers.gpu_memory import GpuMemory
 
@@ -66,7 +68,8 @@ def run_program(
         watch: called a few times a second; a reason to end the program, or None.
 
     Raises:
-        SettingsError: the program cannot be started.
+        SettingsError: the program is not there.
+        RunError: it is, but is no program.
     """
     if mark is not None:
         end_left_over(mark)
@@ -101,11 +104,45 @@ def _start(
                 start_new_session=True,
             )  # fmt: skip
     except OSError as error:
+        if error.errno == errno.ENOEXEC:
+            raise RunError(
+                "A command must be a program",
+                found=f"{arguments[0]}: {error.strerror}; a script begins with #!, as in #!/bin/sh",
+            ) from None
+        raise _no_program(arguments[0], error.strerror or str(error)) from None
+
+
+def refuse_missing_program(arguments: Sequence[str], folder: Path) -> None:
+    """Refuse a command whose program is not on this machine, before anything is run or recorded.
+
+    Args:
+        arguments: program and arguments, without a shell.
+        folder: its working folder.
+
+    Raises:
+        SettingsError: there is no such program, or it may not be executed.
+    """
+    program = arguments[0]
+    path = folder / program
+    if "/" not in program:
+        if shutil.which(program) is None:
+            raise _no_program(program, "no such program in the folders of PATH")
+    elif not path.is_file():
+        raise _no_program(program, f"no such file in {folder}" if not os.path.isabs(program) else "no such file")
+    elif not os.access(path, os.X_OK):
         raise SettingsError(
             "A command must be a program that can be started",
-            found=f"{arguments[0]}: {error.strerror}",
-            do="a command with pipes or && needs a shell: sh -c '...'",
-        ) from None
+            found=f"{program}: the file may not be executed",
+            do=f"chmod +x {program}, or begin the command with what runs it: sh {program}",
+        )
+
+
+def _no_program(program: str, found: str) -> SettingsError:
+    return SettingsError(
+        "A command must be a program that can be started",
+        found=f"{program}: {found}",
+        do="mend its name; words of a shell, as && or export, need one: sh -c '...'",
+    )
 
 
 def _wait(

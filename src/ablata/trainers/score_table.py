@@ -9,11 +9,10 @@ from typing import Any
 from ablata.base.errors import DataError, choices, listing
 from ablata.trainers.given import GivenRun, GivenRuns, choose_score
 from ablata.trainers.readers.curves import Take
-from ablata.trainers.readers.settings import seed_of, without_seed
-from ablata.trainers.readers.tables import finite_numbers, number
+from ablata.trainers.readers.settings import SEED_COLUMNS, seed_of, without_seed
+from ablata.trainers.readers.tables import finite_numbers, number, refuse_mixed_percent
 
 _ARMS = ("arm", "variant", "config", "setting", "experiment", "condition", "method", "model", "name", "group", "run")
-_SEEDS = ("seed", "random_seed", "rng_seed", "manual_seed")
 _STEPS = ("epoch", "step", "global_step", "iteration", "iter")
 _LARGEST_SEED = 2**53
 _SCORES = ("score", "metric", "value", "result")
@@ -44,7 +43,7 @@ def runs_of_rows(
     names = list(dict.fromkeys(name for row in rows for name in row))
     notes: list[str] = []
     arm_column = _arm_column(source, rows, names, arm, notes)
-    seed_column = _column(source, names, seed, "seed") if seed else _known(names, _SEEDS)
+    seed_column = _column(source, names, seed, "seed") if seed else _known(names, SEED_COLUMNS)
     if seed_column and seed is None:
         notes.append(f"seeds are read from the column {seed_column}")
     runs = []
@@ -62,6 +61,7 @@ def runs_of_rows(
     name, guessed = choose_score(runs, chosen)
     if score is None and not guessed:
         guessed = (f"the score is read from the column {name}",)
+    refuse_mixed_percent(((place, row.get(name)) for place, row in enumerate(rows, 1)), name, source)
     runs = _last_points(runs, name, _known(kept, _STEPS), take, notes)
     for run in runs:
         if name not in run.scores:

@@ -18,7 +18,8 @@ from typing import Literal
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.trainers.given import LARGEST, lower_is_better
-from ablata.trainers.readers.tables import finite_numbers
+from ablata.trainers.readers.settings import SEED_COLUMNS
+from ablata.trainers.readers.tables import finite_numbers, refuse_mixed_percent
 
 Status = Literal["keep", "discard", "crash"]
 
@@ -30,6 +31,11 @@ _WORDS_OF: dict[Status, str] = {
     "discard": "discard discarded reject rejected revert reverted drop dropped no false 0 worse skip skipped",
     "crash": "crash crashed fail failed error oom timeout nan diverged invalid",
 }
+_DECISIONS = {"keep", "kept", "accept", "accepted", "discard", "discarded", "reject", "rejected", "revert", "reverted"}
+"""Words of a loop's decisions; the others may also say how a run of a table of arms ended."""
+_ARMS = ("arm", "variant", "config", "setting", "method", "model", "group")
+_MOST_UNKNOWN = 1 / 4
+"""Share of rows whose word is not known up to which a column still says what was kept."""
 _COST = re.compile(
     r"(?:^|[_\W])(?:mem|memory|vram|ram|gb|mb|gib|mib|seconds|secs?|minutes|mins?|hours|time|duration|params|flops|mfu|"
     r"tokens?|steps?|epochs?|iter|iterations?|lr|seed|id|index|trial|number|no|round)(?:$|[_\W])",
@@ -85,7 +91,7 @@ class TrialLog:
 
 def is_trial_log(rows: Sequence[Mapping[str, str]]) -> bool:
     """Return whether a table says of each run whether its change was kept."""
-    return _status_column(rows) is not None
+    return status_column(rows) is not None
 
 
 def read_trial_log(
@@ -103,14 +109,17 @@ def read_trial_log(
         DataError: the score or its direction cannot be told, or no run has one.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    status_column, commit_column = _status_column(rows), _known(names, _COMMIT)
-    words_column = _known([name for name in names if name not in (status_column, commit_column)], _WORDS)
-    left = [name for name in names if name not in (status_column, commit_column, words_column)]
+    decided, commit_column = status_column(rows), _known(names, _COMMIT)
+    words_column = _known([name for name in names if name not in (decided, commit_column)], _WORDS)
+    left = [name for name in names if name not in (decided, commit_column, words_column)]
     name = _score_column(rows, left, score, source)
     notes = [f"the score is read from the column {name}"] if score is None else []
+    refuse_mixed_percent(((number, row.get(name)) for number, row in enumerate(rows, 1)), name, source)
+    if decided:
+        notes += _unknown_words(rows, decided)
     raw = []
     for number, row in enumerate(rows, 1):
-        status = _status(row.get(status_column, "")) if status_column else "keep"
+        status = _status(row.get(decided, "")) if decided else "keep"
         value = finite_numbers({name: row.get(name, "")}).get(name)
         raw.append((number, row, status, None if status == "crash" else value))
     if not any(value is not None for *_, value in raw):
@@ -124,8 +133,8 @@ def read_trial_log(
     firsts = {code: place for place, code in reversed(list(enumerate(_codes(commits, texts, [one[2] for one in raw]))))}
     steps = [raw[place] for place in sorted(firsts.values())]
     kept = [value for _, _, status, value in steps if status == "keep" and value is not None]
-    is_lower = _is_lower(name, kept, lower, notes, known=status_column is not None)
-    if status_column is None:
+    is_lower = _is_lower(name, kept, lower, notes, known=decided is not None)
+    if decided is None:
         raw = _kept_if_better(raw, is_lower)
         notes.append("a change counts as kept if it beat the best before it: no column says so")
     codes = _codes(commits, texts, [status for *_, status, _ in raw])
@@ -136,16 +145,38 @@ def read_trial_log(
     return TrialLog(trials=trials, score=name, higher_is_better=not is_lower, notes=tuple(notes))
 
 
-def _status_column(rows: Sequence[Mapping[str, str]]) -> str | None:
-    """Return the column whose every cell says keep, discard or crash, and some that a change was kept."""
-    names = dict.fromkeys(name for row in rows for name in row)
+def status_column(rows: Sequence[Mapping[str, str]]) -> str | None:
+    """Return the column that says of each run keep, discard or crash, and of some that a change was kept.
+
+    A few words may be others. Arms with seeds are no log, though their runs end with success or failure.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    arms = _known(names, _ARMS) and _known(names, SEED_COLUMNS)
     for name in names:
         if name.lower() not in _STATUS:
             continue
-        found = {_status_word(row.get(name, "")) for row in rows}
-        if None not in found and "keep" in found and (len(found) > 1 or name.lower() in ("status", "decision")):
+        cells = [row.get(name, "") for row in rows]
+        found = [_status_word(cell) for cell in cells]
+        unknown = found.count(None)
+        several = len(set(found) - {None}) > 1
+        if "keep" not in found or unknown > _MOST_UNKNOWN * len(found):
+            continue
+        if arms and not _DECISIONS & {cell.strip().lower() for cell in cells}:
+            continue
+        if several or (not unknown and name.lower() in ("status", "decision")):
             return name
     return None
+
+
+def _unknown_words(rows: Sequence[Mapping[str, str]], column: str) -> list[str]:
+    """Say which rows have a word that is none of those known."""
+    cells = [(number, row.get(column, "")) for number, row in enumerate(rows, 1)]
+    return [
+        f"row {number}: {column} {cell.strip() or 'an empty cell'} is none of keep, discard and crash; "
+        "its change counts as not kept"
+        for number, cell in cells
+        if _status_word(cell) is None
+    ]
 
 
 def _status_word(cell: str) -> Status | None:
@@ -154,7 +185,7 @@ def _status_word(cell: str) -> Status | None:
 
 
 def _status(cell: str) -> Status:
-    return _status_word(cell) or "crash"
+    return _status_word(cell) or "discard"
 
 
 def _score_column(rows: Sequence[Mapping[str, str]], names: Sequence[str], wanted: str | None, source: str) -> str:

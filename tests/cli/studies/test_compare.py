@@ -75,10 +75,10 @@ def test_failing_and_endless_arms_are_told_and_a_failing_control_ends_the_study(
     folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
 ) -> None:
     arms = ("--arm", f"broken={CONTROL} --fail", "--arm", f"slow={CONTROL} --sleep 900")
-    said = compare("--seeds", "4", "--timeout", "3s", CONTROL, *arms)
+    said = compare("--seeds", "3", "--timeout", "3s", CONTROL, *arms)
     assert said.status == 0, said.err
-    assert "broken is unstable (2 of 2 runs failed)" in said.out
-    assert "slow is unstable (2 of 2 runs failed)" in said.out
+    assert "broken failed in each of its 2 runs" in said.out
+    assert "slow failed in each of its 2 runs" in said.out
     assert "broken: seed 0 failed: The program must end with status 0; exit status 1" in said.out
     assert "broken, seed 1: failed" in said.err
     listed = ablata("runs", "list", "--json").out
@@ -93,6 +93,17 @@ def test_failing_and_endless_arms_are_told_and_a_failing_control_ends_the_study(
     assert "the network blew up" in control.err
 
 
+def test_a_program_that_is_not_there_is_refused_once_before_anything_runs(
+    home: Path, compare: Callable[..., Any]
+) -> None:
+    for commands in ([CONTROL, "nosuch-program {seed}"], ["./train.py {seed}", CONTROL]):
+        said = compare("--seeds", "3", *commands)
+        assert said.status == 2
+        assert said.err.count("A command must be a program that can be started") == 1
+        assert "seed 0" not in said.err
+    assert not list((home / "runs").glob("*"))
+
+
 @pytest.mark.slow
 def test_an_arm_that_failed_for_a_reason_outside_it_is_run_again_as_asked(
     folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
@@ -104,7 +115,7 @@ def test_an_arm_that_failed_for_a_reason_outside_it_is_run_again_as_asked(
     )
     arms = [f"{sys.executable} train.py {{seed}} 16", "--arm", f"wide={sys.executable} train.py {{seed}} 64"]
     said = compare("--seeds", "4", "--name", "width", *arms)
-    assert "is unstable (2 of 2 runs failed)" in said.out
+    assert "wide failed in each of its 2 runs" in said.out
     assert "ablata study run width --again wide" in said.out
     assert compare("--seeds", "4", "--name", "wider", *arms).status == 0
     (folder / "mounted").touch()
@@ -112,6 +123,7 @@ def test_an_arm_that_failed_for_a_reason_outside_it_is_run_again_as_asked(
     done = ablata("study", "run", "width", "--again", "wide")
     assert done.status == 0, done.err
     assert "wide, seed 0: failed before" in done.err
+    assert "arm wide: unstable" not in done.err
     assert "study wider counts these runs, too: ablata study run wider" in done.err
     assert "wide is better by" in done.out
     assert "seed 1 was run again as asked, after: The program must end with status 0" in done.out

@@ -54,11 +54,17 @@ def test_mistakes_are_told_in_words_with_exit_2(
 ) -> None:
     (tmp_path / "results.csv").write_text(TABLE)
     (tmp_path / "folder").mkdir()
+    (tmp_path / "log.tsv").write_text(LOG)
+    (tmp_path / "mixed.csv").write_text("arm,acc\nbase,0.95\nwide,94.6%\n")
     cases = {
         ("nothing.csv",): "no nothing.csv",
         ("results.csv", "--control", "bas"): "one of",
         ("results.csv", "--score", "loss"): "a score named loss",
         ("results.csv", "--margin", "0"): "above 0",
+        ("results.csv", "--margin", "1", "--noise", "1"): "margin given, and noise is given, which makes it a log",
+        ("results.csv", "--no-log", "--noise", "1"): "leave out --noise",
+        ("log.tsv", "--margin", "1"): "the column status says what was kept, which makes it a log",
+        ("mixed.csv",): "row 1: 0.95 and row 2: 94.6%",
         ("folder",): "files of figures",
     }
     for arguments, words in cases.items():
@@ -112,7 +118,7 @@ def test_a_log_without_repeats_asks_for_the_noise(tmp_path: Path, ablata: Callab
     refused = ablata("judge", "results.tsv", "--noise", "0")
     assert (refused.status, "above 0" in refused.err) == (2, True)
     (tmp_path / "single.csv").write_text("change,acc\nbase,90\nwide,91\nlong,89\n")
-    assert "1 of 1" not in ablata("judge", "single.csv", "--noise", "0.1").out
+    assert "since noise is given" in ablata("judge", "single.csv", "--noise", "0.1").out
     assert "Beyond chance: wide" in ablata("judge", "single.csv", "--log", "--noise", "0.1").out
 
 

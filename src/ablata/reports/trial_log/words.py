@@ -100,10 +100,10 @@ class TrialLogView:
             return f"not better than the best before it{again}"
         if kept.threshold is None:
             return f"seen only if the noise of one run is below {two_digits(kept.tolerable)}{again}"
-        chance = f"chance does {self.figures.number(kept.threshold)}"
-        if kept.seen:
-            return f"{chance} at most{again}"
-        return f"{chance}{again}; {kept.runs} runs a side find such an effect" if kept.runs else f"{chance}{again}"
+        chance = f"a step of chance is {self.figures.number(kept.threshold)} at most{again}"
+        if kept.seen or not kept.runs:
+            return chance
+        return f"{chance}; {kept.runs} run{'s a side find' if kept.runs > 1 else ' a side finds'} such an effect"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each kept change."""
@@ -155,7 +155,8 @@ def log_answer(view: TrialLogView) -> tuple[Piece, ...]:
         return (Piece(which, strong=True), Piece(f" beyond what chance does in a log of {result.trials} changes."))
     named = [clip(view.runs[kept.index].label, _LONGEST) for kept in seen[:_MOST_NAMED]]
     more = f" and {len(seen) - _MOST_NAMED} more" if len(seen) > _MOST_NAMED else ""
-    pieces = [Piece(f"{hidden} of {len(result.kept)}. " if hidden else "None. "), Piece("Beyond chance: ")]
+    none = "No. " if len(result.kept) == 1 else "None. "
+    pieces = [Piece(f"{hidden} of {len(result.kept)}. " if hidden else none), Piece("Beyond chance: ")]
     return (*pieces, Piece("; ".join(named), strong=True), Piece(f"{more}."))
 
 
@@ -175,7 +176,7 @@ def log_worth(view: TrialLogView) -> Iterator[str]:
         yield (
             f"If no change did anything, the best of {result.trials + 1} would still look {chance} better than the "
             f"first state on average, and by up to {most} in 95 of 100 logs. "
-            + (f"At least {left} is left for the changes." if result.at_least else "So all of it could be luck.")
+            + (f"At least {left} is left for the changes." if result.at_least else _luck(view))
         )
         if (again := result.again) is not None:
             count = f"{again.runs} time{'s' if again.runs > 1 else ''}"
@@ -189,6 +190,13 @@ def log_worth(view: TrialLogView) -> Iterator[str]:
         )
     if view.crashed:
         yield f"{view.crashed} run{'s' if view.crashed > 1 else ''} crashed or left no score."
+
+
+def _luck(view: TrialLogView) -> str:
+    seen = next((kept for kept in view.result.kept if view.standing(kept) == "beyond chance"), None)
+    if seen is None:
+        return "So all of it could be luck."
+    return f"So the total could be luck, but not the step to {clip(view.runs[seen.index].label, _LONGEST)}."
 
 
 def _noise_words(view: TrialLogView) -> Iterator[str]:

@@ -109,15 +109,21 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
     arguments = command.argument_list(seed=writer.run.seed, run_dir=folder, device=_device())
     follower = _Follower(writer, folder, stop)
     output.touch()
-    ended = run_program(
-        arguments,
-        folder=where,
-        environment=_environment(writer.run.seed, folder),
-        output=output,
-        mark=folder / _MARK,
-        timeout=command.timeout,
-        watch=follower.watch,
-    )
+    try:
+        ended = run_program(
+            arguments,
+            folder=where,
+            environment=_environment(writer.run.seed, folder),
+            output=output,
+            mark=folder / _MARK,
+            timeout=command.timeout,
+            watch=follower.watch,
+        )
+    except (RunError, SettingsError) as error:
+        # Another machine may have a program that this one lacks; what is no program, or not in a ref, is so anywhere.
+        if isinstance(error, SettingsError) and command.ref is None:
+            raise
+        return _failed(writer, error, {})
     if ended.reason == "lost":
         raise LeaseLostError("Another worker took the run over", found=f"run {writer.run.id}")
     follower.flush(whole=True)
@@ -132,13 +138,18 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
     try:
         scores = _scores(command, ended, output, follower.scores, (folder, where))
     except AblataError as error:
-        told = f"{error.must}; {error.found}" if error.found else error.must
-        writer.event("warning", "failed", told)
-        writer.finish("diverged", error=told, cost=cost)
-        return False
+        return _failed(writer, error, cost)
     _keep_items(writer, folder)
     writer.finish("completed", scores=scores, cost=cost)
     return True
+
+
+def _failed(writer: RunWriter, error: AblataError, cost: dict[str, float]) -> bool:
+    """Record a run without a score, and return False."""
+    told = f"{error.must}; {error.found}" if error.found else error.must
+    writer.event("warning", "failed", told)
+    writer.finish("diverged", error=told, cost=cost)
+    return False
 
 
 def _keep_items(writer: RunWriter, folder: Path) -> None:

@@ -13,7 +13,9 @@ from ablata.trainers.readers.tables import flatten
 
 FILES = ("args.yaml", "hparams.yaml", "config.yaml", "args.json", "config.json", "params.json", "wandb-metadata.json")
 _MOST_BYTES = 4 * 2**20
-_SEEDS = ("seed", "random_seed", "manual_seed", "rng_seed", "training.seed", "train.seed", "randomness.seed")
+SEED_COLUMNS = ("seed", "random_seed", "rng_seed", "manual_seed")
+"""What a table calls its column of seeds."""
+_SEEDS = (*SEED_COLUMNS, "training.seed", "train.seed", "randomness.seed")
 _IN_NAME = re.compile(r"(?:^|[_\-.])(?:seed|s)[_\-=]?(\d{1,10})(?=$|[_\-.])", re.IGNORECASE)
 
 

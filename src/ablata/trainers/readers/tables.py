@@ -119,6 +119,33 @@ def finite_numbers(cells: Mapping[str, object]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
 
 
+def refuse_mixed_percent(cells: Iterable[tuple[int, object]], name: str, source: str) -> None:
+    """Refuse a column of percentages with numbers up to 1 among them, which are shares of 1.
+
+    Args:
+        cells: number of each row and its cell.
+        name: of the column.
+        source: what they come from, for messages.
+
+    Raises:
+        DataError: names a row of either kind.
+    """
+    first: dict[str, tuple[int, str]] = {}
+    for row, cell in cells:
+        value, text = number(cell), str(cell).strip()
+        if text.endswith("%"):
+            first.setdefault("percent", (row, text))
+        elif value is not None and abs(value) <= 1:
+            first.setdefault("share", (row, text))
+    if len(first) == 2:
+        found = " and ".join(f"row {row}: {text}" for row, text in sorted(first.values()))
+        raise DataError(
+            "The numbers of a column must be of one unit",
+            found=f"{source}, column {name}, {found}",
+            do="write all of them as percentages, or none",
+        )
+
+
 def _texts(row: Mapping[str, Any]) -> Row:
     return {key.strip(): str(value) for key, value in flatten(row).items() if value is not None and value != ""}
 
