@@ -214,6 +214,7 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "factorial": _DRAWN_WITH,
         "trial_log": _DRAWN_WITH,
         "standing": _DRAWN_WITH,
+        "items": _DRAWN_WITH | {"visuals"},
         "replications": _DRAWN_WITH,
         "loops": _DRAWN_WITH,
     },

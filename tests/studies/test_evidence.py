@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ablata.base.errors import SettingsError
+from ablata.api.flipped import keep_flipped
+from ablata.base.errors import DataError, SettingsError
 from ablata.records import Ledger
+from ablata.records.run_folder.item_images import LIMIT_BYTES, read_item_image, write_item_images
 from ablata.records.run_folder.items import ItemScores, write_items
-from ablata.reports.item_evidence import item_sections
-from ablata.reports.sections import TableSection
+from ablata.reports.items.evidence import item_sections
+from ablata.reports.items.flips import MOST_FLIPS
+from ablata.reports.sections import GridSection, ImageSection, TableSection
 from ablata.stats.items.noise import ItemPrior
 from ablata.studies.assess import assess
 from ablata.studies.evidence import PRIOR, PRIOR_STUDIES, UNLEARNT, known_prior
@@ -145,3 +149,37 @@ def test_runs_without_items_leave_the_page_as_it_was(ledger: Ledger, asked: Call
     assessment = assess(ledger, study.name)
     ledger.studies.add_look(study.name, assessment.rows, assessment.as_look())
     assert item_sections(ledger, study.name) == ()
+
+
+def test_images_that_flip_are_drawn_and_without_their_data_named(
+    ledger: Ledger, asked: Callable, end_run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = asked()
+    fill(ledger, study, end_run, 3)
+    found = assess(ledger, study.name)
+    ledger.studies.add_look(study.name, found.rows, found.as_look())
+    (named,) = [one for one in item_sections(ledger, study.name, "Gone.") if one.ident == "flips"]
+    assert isinstance(named, GridSection)
+    assert named.caption.endswith("Gone.")
+
+    def gone(*given: object) -> None:
+        raise DataError("The data must be there", found="no folder")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(study.recipes["control"]), "item_images", gone)
+        assert keep_flipped(ledger, study.name).endswith("cannot be read here: no folder.")
+    assert keep_flipped(ledger, study.name) == ""
+    (drawn,) = [one for one in item_sections(ledger, study.name) if one.ident == "flips-0"]
+    assert isinstance(drawn, ImageSection)
+    assert 0 < len(drawn.images) <= 2 * MOST_FLIPS
+    assert "won: right in 0 of 2 seeds with control, in 2 with wide" in drawn.images[0].caption
+    assert sum(len(image.source) for image in drawn.images) < 100_000
+
+
+def test_an_image_that_is_none_or_too_large_is_not_read(tmp_path: Path) -> None:
+    jpeg = b"\xff\xd8\xff"
+    write_item_images(tmp_path, "val", {"../a/b": jpeg, "text": b"<svg", "large": jpeg + bytes(LIMIT_BYTES)})
+    assert [read_item_image(tmp_path, "val", item) for item in ("../a/b", "text", "large", "none")] == [
+        jpeg, None, None, None,
+    ]  # fmt: skip
+    assert {path.parent for path in tmp_path.rglob("*.jpg")} == {tmp_path / "items" / "images"}

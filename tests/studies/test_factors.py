@@ -190,6 +190,16 @@ def test_the_report_shows_changes_interactions_and_cells(ledger: Ledger, end_run
     assert "All 8 combinations" in study_markdown(view)
 
 
+def test_a_change_of_a_part_shows_the_parts_that_it_replaces(ledger: Ledger) -> None:
+    terms = StudyTerms(factors=("steps:schedule=step", "mixed:data.augment.mix=mixup"), seeds=2, margin=None)
+    create(ledger, ask("digits", (), (), terms))
+    (name,) = [row.name for row in ledger.studies.all()]
+    view = study_view(ledger, name)
+    assert [str(arm.changes[0]) for arm in view.treatments] == [
+        "schedule.kind: cosine → step", "data.augment.mix: null → mixup",
+    ]  # fmt: skip
+
+
 def test_the_plan_says_cells_and_what_is_confounded(ledger: Ledger) -> None:
     four = ("a:model.width=8", "b:model.depth=1", "c:optim.lr=0.05", "d:model.norm=none")
     study = ask(

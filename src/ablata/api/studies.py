@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from ablata.api.flipped import keep_flipped
 from ablata.api.opening import LedgerAddress, open_ledger
 from ablata.api.progress import StudyDisplay, progress_console
 from ablata.api.rows import ResultRows
@@ -28,7 +29,7 @@ from ablata.records.run_folder.code import changed_files
 from ablata.reports.collect import study_view
 from ablata.reports.console import plain_lines
 from ablata.reports.html import study_page
-from ablata.reports.item_evidence import item_sections
+from ablata.reports.items.evidence import item_sections
 from ablata.reports.markdown import study_markdown
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView, as_json
@@ -426,7 +427,8 @@ def report_text(ledger: Ledger, name: str, form: str, *, home: str = "") -> str:
     if form == "markdown":
         return study_markdown(view)
     if form == "html":
-        return study_page(view, extra=(*item_sections(ledger, name), *study_sections(ledger, name)))
+        undrawn = keep_flipped(ledger, name)
+        return study_page(view, extra=(*item_sections(ledger, name, undrawn), *study_sections(ledger, name)))
     return json.dumps(as_json(view), indent=2) + "\n" if form == "json" else plain_lines(study_report(view, plain=True))
 
 

@@ -7,7 +7,7 @@ adds its own parts (data, model, loss, protocols) in a subclass and says how it 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -269,6 +269,19 @@ class Recipe(Settings):
             DataError: the data is missing or damaged.
         """
         return ()
+
+    def item_images(self, cache: Path, split: str, items: Sequence[str]) -> dict[str, bytes]:
+        """Return small JPEG files of some items of a split; those that a task has no images of are left out.
+
+        Args:
+            cache: where prepared data is kept.
+            split: the split.
+            items: what they are called in `Task.item_scores`.
+
+        Raises:
+            DataError: the data is missing or damaged.
+        """
+        return {}
 
     def refuse_small_data(self, cache: Path) -> None:
         """Refuse a training set that does not fill a batch, before anything is built or recorded.

@@ -434,7 +434,7 @@ def _scored_on(ledger: Ledger, study: _Study) -> str:
     """Return the sentence on the test items of the control's score; empty where it kept none."""
     metric = study.row.spec["metric"]
     done = [run for (arm, _), run in study.runs.items() if arm == study.control and run.state == "completed"]
-    found = scored_on(ledger, metric, done)
+    found = scored_on(ledger, metric, done, study.row.spec.get("clusters"))
     return "" if found is None else found.sentence(str(metric.get("split") or ""))
 
 

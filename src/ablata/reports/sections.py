@@ -104,11 +104,12 @@ class Image:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSection(Section):
-    """Images in a grid, such as predictions over photographs."""
+    """Images in a grid, such as predictions over photographs; `small` as class: many to a row."""
 
     template: ClassVar[str] = "section_images.html.j2"
     images: tuple[Image, ...]
     caption: str = ""
+    class_: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,9 @@ def _means(kept: Sequence[Gallery]) -> dict[str, float]:
 
 def _images_section(images: Sequence[Image], shown: Gallery, caption: str) -> ImageSection:
     key = (
-        () if shown.key is None else (Image(alt="a colour beside each class", caption="", source=_address(shown.key)),)
+        ()
+        if shown.key is None
+        else (Image(alt="a colour beside each class", caption="", source=data_address(shown.key)),)
     )
     return ImageSection(title="Predictions", ident="predictions", images=(*images, *key), caption=caption)
 
@@ -129,7 +131,7 @@ def _group_section(group: GalleryGroup, number: int) -> ImageSection:
 
 
 def _image(one: ShownImage) -> Image:
-    return Image(alt=one.alt, caption=one.caption, source=_address(one.content, one.ending))
+    return Image(alt=one.alt, caption=one.caption, source=data_address(one.content, one.ending))
 
 
 def _images(arms: dict[str, list[tuple[RunRow, Gallery]]]) -> list[Image]:
@@ -146,7 +148,7 @@ def _images(arms: dict[str, list[tuple[RunRow, Gallery]]]) -> list[Image]:
             Image(
                 alt=f"{arm}: {image.alt}",
                 caption=f"{arm}, seed {seed}, {image.caption}",
-                source=_address(image.content, image.ending),
+                source=data_address(image.content, image.ending),
             )
             for arm, seed, image in row
         ]
@@ -170,7 +172,8 @@ def _seen(shown: Gallery) -> str:
     return f"{shown.caption} Images of {shown.split}, protocol {shown.protocol}.".strip()
 
 
-def _address(content: bytes, ending: str = "jpg") -> str:
+def data_address(content: bytes, ending: str = "jpg") -> str:
+    """Return the bytes of a JPEG (`jpg`) or SVG (`svg`) file as an address that a page holds itself."""
     # A drawing is an address too, never a part of the page: nothing in it can run there.
     kind = {"jpg": "jpeg", "svg": "svg+xml"}[ending]
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

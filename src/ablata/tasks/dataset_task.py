@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
+from PIL import Image
 from pydantic import field_validator, model_validator
 from torch import Tensor
 
@@ -17,17 +18,21 @@ from ablata.base.errors import DataError, choices
 from ablata.base.metric import Metric
 from ablata.base.parts import NamedPart
 from ablata.base.seeds import derive
+from ablata.data.drawing.panels import jpeg, sized
 from ablata.data.loading.loaders import EvalLoader, TrainLoader
 from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.recipe import Judge, Recipe
 from ablata.engine.task import RunContext, Task
 from ablata.nn.loaded_weights import LoadedWeights
+from ablata.records.run_folder.items import ItemScores
 from ablata.structures.batch import BatchT
 from ablata.tasks.own_scores import check_function, own_function, score_label
 
 _SMALLER = 2
 """How many times smaller images may be than those of the weights without a word."""
+_THUMBNAIL = 112
+"""Width in pixels, at most, of the images of single items."""
 _ALIKE = 0.01
 """Constants of normalisation that differ by less are alike: 127/255 and 0.5."""
 
@@ -103,6 +108,15 @@ class DatasetRecipe(Recipe):
     def class_names(self, cache: Path) -> tuple[str, ...]:
         """Return the data's classes; see `Recipe.class_names`."""
         return tuple(self.scored_data().build(cache).classes) if self.CLASS_SCORE else ()
+
+    def item_images(self, cache: Path, split: str, items: Sequence[str]) -> dict[str, bytes]:
+        """Return images as they are evaluated, without their normalization; see `Recipe.item_images`."""
+        data = self.scored_data().build(cache).unnormalized()
+        known = data.split(split).index
+        row_of = dict(zip(data.item_names(split, known), known.tolist(), strict=True))
+        item_of = {row_of[item]: item for item in items if item in row_of}
+        loader: EvalLoader[Any] = replace(data.eval_loader(split, 1), index=np.array(list(item_of), dtype=np.int64))
+        return {item_of[int(batch.index[0])]: _thumbnail(batch.images[0]) for batch in loader}
 
     def metric(self) -> Metric:
         """Return the score that `judge` names, or the usual one, under the first protocol.
@@ -197,6 +211,12 @@ class DatasetTask(Task[BatchT]):
     def samples(self, split: str, index: np.ndarray) -> EvalLoader[BatchT]:
         """Return some samples of a split, int64 row numbers, in batches of one, on every process alike."""
         return replace(self.eval_batches(split, 1), index=index)
+
+    def items_of(self, split: str, protocol: str, index: np.ndarray, values: Mapping[str, np.ndarray]) -> ItemScores:
+        """Return the values, by name, of samples of a split, int64 row numbers; with the groups that the data has."""
+        items = self.data.item_names(split, index)
+        groups = self.recipe.scored_data().item_groups(items, self.context.cache)
+        return ItemScores(split, protocol, items, values, groups)
 
     def own_protocol(self, protocol: str) -> Callable[..., Any] | None:
         """Return the user's function that a protocol stands for; None for one of the task's own words."""
@@ -294,6 +314,12 @@ class DatasetTask(Task[BatchT]):
         """Sum the state of a metric over all processes."""
         group, device = self.context.group, self.context.device
         metric.load_state({name: group.all_reduce_sum(tensor.to(device)) for name, tensor in metric.state().items()})
+
+
+def _thumbnail(image: Tensor) -> bytes:
+    """Return a JPEG file of an image [C, H, W] in 0..1, C 1 or 3."""
+    pixels = (image.float().cpu() * 255).round().clamp(0, 255).to(torch.uint8)
+    return jpeg(sized(Image.fromarray(pixels.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()), _THUMBNAIL))
 
 
 def check_labels(labels: Tensor, classes: int) -> None:

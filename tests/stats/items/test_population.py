@@ -56,3 +56,9 @@ def test_items_that_flip_are_named_the_most_certain_first():
     assert (found.lost, found.losses) == ((4, 5), (-100.0, -25.0))
     assert found.alike == 2
     assert flips(table, most=1).lost == (4,)
+
+
+def test_what_every_seed_shows_comes_before_what_one_seed_shows_more():
+    table = np.array([[10.0, 90.0, -5.0, -40.0], [10.0, -1.0, -5.0, 3.0], [10.0, 0.0, -5.0, 0.0]])
+    found = flips(table)
+    assert (found.gained, found.lost) == ((0, 1), (2, 3))

@@ -26,6 +26,7 @@ from ablata.records.rows import LookRow
 from ablata.reports.collect import study_view
 from ablata.reports.figures import Figures
 from ablata.reports.html import Header, study_header
+from ablata.reports.items.evidence import item_sections
 from ablata.reports.sections import Section, TableCell, TableSection
 from ablata.reports.study import study_sections
 from ablata.reports.view import StudyView
@@ -99,7 +100,8 @@ def study(request: Request, name: str) -> HTMLResponse:
         else:
             sections.append(section)
     place = next((at for at, section in enumerate(sections) if section.ident == "words"), len(sections))
-    sections[place:place] = [*visual_sections(lab.ledger, name), *_looks(view, lab.ledger.studies.looks(name))]
+    found = (*item_sections(lab.ledger, name), *visual_sections(lab.ledger, name))
+    sections[place:place] = [*found, *_looks(view, lab.ledger.studies.looks(name))]
     sections.append(_actions(view))
     links = (("all studies", "/studies"), ("its runs", address("runs", filter=f"study:{name}")))
     return page(request, study_header(view, links), sections)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -16,6 +16,7 @@ from ablata.base.settings import Settings
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.labels.split_lists import FILE_COLUMNS, column, read_table
 from ablata.data.loading.divide import divide
+from ablata.data.loading.locate import find_root
 
 _SHOWN = 3
 DRAWN = "the set has no validation split"
@@ -25,6 +26,9 @@ DRAWN = "the set has no validation split"
 class SplitRule(Settings):
     """How a set without a validation split is divided; the base of others, not itself a choice."""
 
+    if TYPE_CHECKING:
+        root: str | None
+
     val: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Fraction of the images to score on, drawn by `split_seed` where the set has no validation split: every class in
     both where there are enough."""
@@ -33,11 +37,11 @@ class SplitRule(Settings):
     set says."""
     group: str | None = None
     """Regular expression: images in whose paths it finds the same text (in its first brackets) are of one video or
-    patient, and no draw parts them; null: every image is its own group."""
+    patient: no draw parts them, and a study counts them as one; null: every image is its own group."""
 
     group_column: str | None = None
-    """Column of a CSV in the folder, beside one that names files, of videos or patients that no draw parts; null: none.
-    `data.group` may name them by their paths instead."""
+    """Column of a CSV in the folder, beside one that names files, of videos or patients, as for `data.group`, which may
+    name them by their paths instead; null: none."""
 
     @field_validator("val_match", "group")
     @classmethod
@@ -67,6 +71,20 @@ class SplitRule(Settings):
             return list(names)
         found = ((name, re.search(self.group, name)) for name in names)
         return [name if one is None else f"group {one[1 if one.re.groups else 0]}" for name, one in found]
+
+    def item_groups(self, items: Sequence[str], cache: Path) -> tuple[str, ...] | None:
+        """Return the groups of scored images by their names; see `DataSettings.item_groups`."""
+        if not self.has_groups:
+            return None
+        with_table = self.group_column is not None
+        root = find_root(
+            self.root, default=None, fits=_has_table if with_table else Path.is_dir, layout="a CSV", cache=cache
+        )
+        return tuple(self.groups(items, root))
+
+
+def _has_table(folder: Path) -> bool:
+    return next(folder.glob("*.csv"), None) is not None
 
 
 def column_by_name(root: Path, wanted: str) -> dict[str, str]:

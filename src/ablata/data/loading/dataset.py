@@ -43,6 +43,18 @@ class DataSettings(Settings):
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for; reads as little as possible."""
 
+    def item_groups(self, items: Sequence[str], cache: Path) -> tuple[str, ...] | None:
+        """Return which samples belong together, such as the frames of a video; None: each stands alone.
+
+        Args:
+            items: what samples are called, as `Dataset.item_names` says.
+            cache: folder for prepared data.
+
+        Raises:
+            DataError: what tells it is missing.
+        """
+        return None
+
     @abstractmethod
     def build(self, cache: Path) -> Any:
         """Return the data set.

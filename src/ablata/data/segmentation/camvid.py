@@ -43,6 +43,10 @@ class CamVid(SegmentationFileSettings):
         height, width = (crop.height, crop.width) if crop else (360, 480)
         return NominalShape(classes=11 + (self.void == "class"), channels=3, height=height, width=width)
 
+    def item_groups(self, items: Sequence[str], cache: Path) -> tuple[str, ...] | None:
+        """Return the video of each frame; see `DataSettings.item_groups`."""
+        return tuple(map(_video, items))
+
     def find(self, cache: Path) -> PairFiles:
         """Find the files; see `SegmentationFileSettings.find`."""
         root = find_camvid(self.root, cache)
@@ -50,7 +54,7 @@ class CamVid(SegmentationFileSettings):
         table = read_table(root / "classes.txt", ("Unlabelled",))
         if len(table.names) == len(PALETTE):
             table = replace(table, palette=PALETTE)
-        videos = [pair.image.name.partition("_")[0] for pair in pairs["train"]]
+        videos = [_video(pair.image.name) for pair in pairs["train"]]
         train, held_out = hold_out_ends(videos, self.minival)
         splits = {"train": Split("train", train), "val": Split("val", np.arange(len(pairs["val"]), dtype=np.int64))}
         if len(held_out):
@@ -65,6 +69,11 @@ def find_camvid(root: str | None, cache: Path) -> Path:
         DataError: they are not there.
     """
     return find_root(root, default="camvid", fits=has_masks, layout=LAYOUT, cache=cache)
+
+
+def _video(frame: str) -> str:
+    """Return the video that a frame is from: what its file's name has before the first underscore."""
+    return frame.rpartition("/")[2].partition("_")[0]
 
 
 def hold_out_ends(videos: Sequence[str], amount: int | float) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ablata.base.errors import UserError
 from ablata.records.ledger import Ledger
+from ablata.records.questions.study_items import item_clusters
 from ablata.records.rows import RunRow
 from ablata.records.run_folder.checkpoint_facts import checkpoint_facts
 from ablata.records.run_folder.items import read_items
@@ -44,7 +45,7 @@ class ScoredOn:
     def sentence(self, split: str) -> str:
         """Return it in a sentence, as plans and pages say it."""
         where = f" of {split}" if split else ""
-        clusters = "" if self.groups is None else f" in {self.groups} groups"
+        clusters = "" if self.groups is None else f" in {self.groups} group{'s' * (self.groups > 1)}"
         parts = [f"Scored on {self.items} items{where}{clusters}"]
         if self.right:
             parts.append(f"one of them is worth {_short(_WHOLE / self.items)} points")
@@ -56,13 +57,16 @@ class ScoredOn:
         return f"{parts[0]}: {'; '.join(parts[1:])}." if len(parts) > 1 else f"{parts[0]}."
 
 
-def scored_on(ledger: Ledger, metric: Mapping[str, Any], runs: Iterable[RunRow]) -> ScoredOn | None:
+def scored_on(
+    ledger: Ledger, metric: Mapping[str, Any], runs: Iterable[RunRow], clusters: str | None = None
+) -> ScoredOn | None:
     """Return what the newest of some runs that kept its items was scored on; None where none did.
 
     Args:
         ledger: holds the runs.
         metric: of a study's specification: key, name, split, protocol.
         runs: of one recipe, the control's.
+        clusters: how items belong together; None: as their record says. See `clusters_of`.
     """
     for run in sorted(runs, key=lambda one: -one.number):
         folder = ledger.runs.folder(run)
@@ -74,24 +78,24 @@ def scored_on(ledger: Ledger, metric: Mapping[str, Any], runs: Iterable[RunRow])
         if found is None or name is None or not found.items:
             continue
         values = found.values[name]
+        groups = item_clusters(found.items, found.groups, clusters)
         classes = _classes(checkpoint_facts(folder / "last.safetensors")) if metric["name"] in _SHARES_RIGHT else None
         return ScoredOn(
             items=len(values),
-            groups=None if found.groups is None else len(set(found.groups)),
+            groups=None if groups is None else int(groups.max()) + 1,
             score=float(values.mean()),
-            error=_error(values, found.groups),
+            error=_error(values, groups),
             right=metric["name"] in _SHARES_RIGHT and set(np.unique(values)) <= {0.0, _WHOLE},
             classes=classes,
         )
     return None
 
 
-def _error(values: NDArray[np.float64], groups: tuple[str, ...] | None) -> float | None:
+def _error(values: NDArray[np.float64], groups: NDArray[np.int64] | None) -> float | None:
     """Standard error of the mean over items, or over clusters of them: sqrt(G / (G - 1) sum of squared sums) / m."""
     off = values - values.mean()
     if groups is not None:
-        names = {group: place for place, group in enumerate(dict.fromkeys(groups))}
-        off = np.bincount([names[group] for group in groups], weights=off)
+        off = np.bincount(groups, weights=off)
     count = len(off)
     return math.sqrt(count / (count - 1) * float((off**2).sum())) / len(values) if count > 1 else None
 

@@ -85,8 +85,13 @@ def study_items(
     if first is None:
         return NoItems("no run has ended")
     whole = {one: columns for one, columns in values.items() if len(columns) == len(completed)}
-    groups = clusters_of(first.items, clusters) if clusters else _numbered(first.groups)
+    groups = item_clusters(first.items, first.groups, clusters)
     return StudyItems(first.items, groups, next(name for name, key in _keys(first) if key == metric["key"]), whole)
+
+
+def item_clusters(items: Iterable[str], groups: Iterable[str] | None, rule: str | None) -> NDArray[np.int64] | None:
+    """Return the cluster of each item as a rule says, see `clusters_of`, or without one the record's groups."""
+    return clusters_of(items, rule) if rule else _numbered(groups)
 
 
 def clusters_of(items: Iterable[str], rule: str) -> NDArray[np.int64]:

@@ -195,9 +195,9 @@ def _effect(found: FactorResult | None) -> Estimate | None:
 
 
 def _change(text: str, values: Mapping[str, ChangeView]) -> ChangeView:
-    """Return a change with the value it replaces, as the cells that have it say."""
-    key, _, new = text.partition("=")
-    return values.get(key.strip(), ChangeView(key=key.strip(), old="", new=new.strip()))
+    """Return a change with the value it replaces, as the cells that have it say: of a part its kind."""
+    key, _, new = (part.strip() for part in text.partition("="))
+    return values.get(key) or values.get(f"{key}.kind") or ChangeView(key=key, old="", new=new)
 
 
 def _reason(found: FactorResult, rule: Rule, *, over: bool) -> str:

@@ -92,7 +92,7 @@ class Flips(Jsonable):
     """Items on which two arms disagree.
 
     Attributes:
-        gained: numbers of the items that the arm's runs got right more often, the largest difference first.
+        gained: numbers of the items that the arm's runs got right more often, the plainest first.
         lost: those that they got right less often.
         gains, losses: by how much, in the score's unit, in the order of the numbers.
         alike: how many items differ in no run.
@@ -106,17 +106,22 @@ class Flips(Jsonable):
 
 
 def flips(differences: ArrayLike, most: int = 12) -> Flips:
-    """Return the items on which an arm and its control disagree most, over seeds.
+    """Return the items on which an arm and its control disagree most: by what every seed shows, then by the mean.
 
     Args:
-        differences: (seeds, items), arm minus control.
+        differences: (seeds, items), arm minus control; at least one seed.
         most: how many of each kind.
     """
     table = np.asarray(differences, dtype=np.float64)
     mean = table.mean(axis=0)
-    order = np.argsort(-mean, kind="stable")
-    gained = [int(place) for place in order[:most] if mean[place] > 0]
-    lost = [int(place) for place in order[::-1][:most] if mean[place] < 0]
+    gained, lost = (
+        [
+            int(place)
+            for place in np.lexsort((-sign * mean, -_at_every_seed(sign * table)))[:most]
+            if sign * mean[place] > 0
+        ]
+        for sign in (1, -1)
+    )
     return Flips(
         gained=tuple(gained),
         lost=tuple(lost),
@@ -124,6 +129,11 @@ def flips(differences: ArrayLike, most: int = 12) -> Flips:
         losses=tuple(float(mean[place]) for place in lost),
         alike=int((table == 0).all(axis=0).sum()),
     )
+
+
+def _at_every_seed(table: Floats) -> Floats:
+    """Return the difference that an item shows at every seed, 0 where seeds disagree on its sign."""
+    return np.maximum(table.min(axis=0), 0.0)
 
 
 def score_error(values: ArrayLike, groups: NDArray[np.int64] | None = None) -> float:

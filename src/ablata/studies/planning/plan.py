@@ -285,7 +285,8 @@ def earlier_pairing(ledger: Ledger, study: Study) -> Pairing | None:
 def _scored_on(ledger: Ledger, study: Study) -> str:
     """Return the sentence on the test items of the control's score; empty where no run of it kept its own."""
     metric = study.spec()["metric"]
-    found = scored_on(ledger, metric, ledger.runs.find(recipe=settings_hash(study.recipes[CONTROL]), state="completed"))
+    done = ledger.runs.find(recipe=settings_hash(study.recipes[CONTROL]), state="completed")
+    found = scored_on(ledger, metric, done, study.clusters)
     return "" if found is None else found.sentence(str(metric["split"] or ""))
 
 

@@ -235,7 +235,7 @@ class ClassifyTask(DistillableTask):
             return None
         index, values = items.gathered(self.context.group.all_gather, self.context.device)
         columns = dict(zip(items.names, values.double().numpy().T, strict=True))
-        return ItemScores(split, protocol, self.data.item_names(split, index.numpy()), columns)
+        return self.items_of(split, protocol, index.numpy(), columns)
 
     def score(
         self, model: nn.Module, split: str, protocol: str, items: ClassificationItems | None = None

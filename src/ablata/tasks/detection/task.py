@@ -313,7 +313,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
             return None
         known = ~np.isnan(values)
         index = self.data.split(split).index[known]
-        return ItemScores(split, protocol, self.data.item_names(split, index), {IMAGE_AP: values[known]})
+        return self.items_of(split, protocol, index, {IMAGE_AP: values[known]})
 
     def collect(self, model: nn.Module, split: str, protocol: str) -> DetectionScores:
         """Return the scored detections of a split, those of all processes."""

@@ -247,7 +247,7 @@ class ReidentifyTask(DistillableTask):
         index = self.data.split(split).index[joined[order].numpy()]
         names = ("mAP", *(f"rank{k}" for k in counted.ranks))
         columns = dict(zip(names, values[order].numpy().T, strict=True))
-        return ItemScores(split, protocol, self.data.item_names(split, index), columns)
+        return self.items_of(split, protocol, index, columns)
 
     def _own_scores(self, seen: Embeddings, split: str) -> dict[str, float]:
         """Return what the user's metrics say of the queries that can be answered, on every process alike."""

@@ -237,7 +237,7 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
             return None
         index, counts = items.gathered(self.context.group.all_gather, self.context.device)
         values = {name: column.numpy() for name, column in item_values(counts).items()}
-        return ItemScores(split, protocol, self.data.item_names(split, index.numpy()), values)
+        return self.items_of(split, protocol, index.numpy(), values)
 
     def score(self, model: nn.Module, split: str, protocol: str) -> SegmentationScores:
         """Count the pixels of a split over all processes."""

@@ -1,0 +1,1 @@
+"""What single images say of a study."""
