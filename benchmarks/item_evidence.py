@@ -91,7 +91,7 @@ def coverage(studies: int, seed: int) -> None:
     print("items clusters | sd over seeds, items, both | coverage at 3, 5, 10 seeds")
     for items, clusters, over_seeds, over_items, both in (
         (300, 0, 0.0, 0.3, 0.4), (300, 0, 0.02, 0.3, 0.4), (300, 0, 0.05, 0.1, 0.4), (300, 30, 0.02, 0.1, 0.4),
-        (300, 12, 0.02, 0.1, 0.4),
+        (300, 12, 0.02, 0.1, 0.4), (300, 6, 0.02, 0.1, 0.4), (300, 3, 0.02, 0.1, 0.4), (300, 2, 0.02, 0.1, 0.4),
     ):  # fmt: skip
         covered = []
         for seeds in (3, 5, 10):

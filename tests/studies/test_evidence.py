@@ -136,7 +136,7 @@ def test_the_page_says_what_single_images_say(ledger: Ledger, asked: Callable, e
     ledger.studies.add_look(study.name, assessment.rows, assessment.as_look())
     table, drawn = item_sections(ledger, study.name)
     assert isinstance(table, TableSection)
-    assert "400 images in 10 clusters were scored: one of them is worth 0.25 points" in table.caption
+    assert "400 images in 10 groups were scored: one of them is worth 0.25 points" in table.caption
     ((arm, other, flipped),) = table.rows
     assert (arm.text, drawn.title) == ("wide", "Images that flip")
     assert "to +" in other.note

@@ -111,3 +111,24 @@ def test_spoilt_tables_end_in_words(tmp_path: Path) -> None:
             _listed(root)
         except DataError:
             continue
+
+
+def test_a_column_says_which_scored_images_are_of_one_patient(tmp_path: Path) -> None:
+    root = _images(tmp_path / "set", 12)
+    rows = "".join(f"{number}.jpg,{number % 2},p{number // 3}\n" for number in range(12))
+    (root / "labels.csv").write_text(f"image,label,patient\n{rows}")
+    settings = ImageList(root=str(root), size=16, resize=16, workers=0, group_column="patient", val=0.5)
+    data = settings.build(tmp_path / "cache")
+    groups = {}
+    for split in ("train", "val"):
+        items = data.item_names(split, data.split(split).index)
+        told = settings.item_groups(items, tmp_path / "cache")
+        assert told is not None
+        groups[split] = dict(zip(items, told, strict=True))
+    assert groups["val"]
+    known = {**groups["train"], **groups["val"]}
+    assert all(group == f"group p{int(Path(item).stem) // 3}" for item, group in known.items())
+    assert not set(groups["train"].values()) & set(groups["val"].values())
+    by_name = ImageList(root=str(root), size=16, resize=16, group=r"(\d)\.jpg")
+    assert by_name.item_groups(["images/11.jpg", "images/1.jpg"], tmp_path) == ("group 1", "group 1")
+    assert ImageList(root=str(root), size=16, resize=16).item_groups(["images/11.jpg"], tmp_path) is None

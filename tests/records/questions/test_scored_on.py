@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from ablata.records.questions.scored_on import ScoredOn, _error
+from ablata.records.questions.study_items import item_clusters
 
 
 def test_the_error_over_items_is_that_of_a_mean_and_over_clusters_that_of_their_sums() -> None:
     values = np.random.default_rng(0).standard_normal(40)
     assert _error(values, None) == pytest.approx(values.std(ddof=1) / 40**0.5)
-    pairs = tuple(str(place // 2) for place in range(40))
+    pairs = np.arange(40) // 2
     twice = np.repeat(values[:20], 2)
     assert _error(twice, pairs) == pytest.approx(values[:20].std(ddof=1) / 20**0.5)
     assert _error(values[:1], None) is None
@@ -27,3 +28,16 @@ def test_a_sentence_says_items_worth_error_and_chance() -> None:
     assert loss.sentence("") == (
         "Scored on 90 items in 3 groups: with other items like these a score of 0.5 would vary by 0.1."
     )
+
+
+def test_a_studys_own_rule_says_which_items_are_one_group() -> None:
+    items = ("a/1.png", "a/2.png", "b/1.png")
+    assert item_clusters(items, None, None) is None
+    for groups, rule, numbers in (
+        (("x", "y", "y"), None, [0, 1, 1]),
+        (("x", "y", "y"), "folder", [0, 0, 1]),
+        (None, r"/(\d)", [0, 1, 0]),
+    ):
+        found = item_clusters(items, groups, rule)
+        assert found is not None
+        assert found.tolist() == numbers

@@ -24,6 +24,7 @@ def test_the_interval_holds_for_new_seeds_and_new_items_in_95_of_100():
         {"over_seeds": 0.0, "over_items": 0.3, "both": 0.4},
         {"over_seeds": 0.05, "over_items": 0.1, "both": 0.4},
         {"over_seeds": 0.02, "over_items": 0.1, "both": 0.4, "clusters": 20, "over_clusters": 0.2},
+        {"over_seeds": 0.02, "over_items": 0.1, "both": 0.4, "clusters": 2, "over_clusters": 0.05},
     ):
         found = [population_interval(*drawn(rng, 5, 200, **parts)) for _ in range(500)]
         covered = np.mean([one.low <= 0 <= one.high for one in found])

@@ -27,7 +27,7 @@ class SplitRule(Settings):
     """How a set without a validation split is divided; the base of others, not itself a choice."""
 
     if TYPE_CHECKING:
-        root: str | None
+        root: str | None = None
 
     val: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Fraction of the images to score on, drawn by `split_seed` where the set has no validation split: every class in

@@ -57,7 +57,8 @@ def population_interval(
         level: of the interval.
 
     Returns:
-        None with fewer than two seeds or two clusters. Degrees of freedom are Satterthwaite's.
+        None with fewer than two seeds or two clusters. Degrees of freedom are Satterthwaite's, but no fewer than those
+        of the seeds or clusters, whichever are fewer: what is taken off the variance would leave a fraction of one.
     """
     table = np.asarray(differences, dtype=np.float64)
     seeds, items = table.shape
@@ -72,7 +73,7 @@ def population_interval(
     # What seeds add beyond the items' own noise may come out negative, but never takes half of the items' part away.
     variance = max(by_seed + by_item - twice, 0.5 * by_item)
     square = by_seed**2 / (seeds - 1) + by_item**2 / (clusters - 1)
-    dof = variance**2 / square if square > 0 else math.inf
+    dof = max(variance**2 / square, min(seeds, clusters) - 1.0) if square > 0 else math.inf
     half = t_quantile((1 + level) / 2, dof) * math.sqrt(variance)
     return PopulationInterval(
         effect=effect,
@@ -133,7 +134,8 @@ def flips(differences: ArrayLike, most: int = 12) -> Flips:
 
 def _at_every_seed(table: Floats) -> Floats:
     """Return the difference that an item shows at every seed, 0 where seeds disagree on its sign."""
-    return np.maximum(table.min(axis=0), 0.0)
+    shown: Floats = np.maximum(table.min(axis=0), 0.0)
+    return shown
 
 
 def score_error(values: ArrayLike, groups: NDArray[np.int64] | None = None) -> float:
