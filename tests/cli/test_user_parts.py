@@ -55,6 +55,20 @@ class Few(Net):
         return super().forward(images)[:, :3]
 
 
+class Listed(nn.Module):
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.layers = [nn.Linear(64, num_classes)]
+
+    def forward(self, images):
+        return self.layers[0](images.flatten(1))
+
+
+class Leaves(Net):
+    def __init__(self, num_classes: int) -> None:
+        raise SystemExit(3)
+
+
 class Broken(Net):
     def forward(self, images):
         return self.linear(images)
@@ -138,6 +152,32 @@ def share_right(probabilities, labels):
     return (probabilities.argmax(1) == labels).float().mean()
 
 
+def every(probabilities, labels):
+    return labels
+
+
+def only_all(probabilities, labels):
+    if len(labels) < 500:
+        raise ValueError("a class is missing")
+    return 1.0
+
+
+def only_none(probabilities, labels):
+    raise ZeroDivisionError
+
+
+class Unread(Halves):
+    def __getitem__(self, row):
+        if row == 3:
+            raise OSError("the disk is gone")
+        return super().__getitem__(row)
+
+
+class Stuck(torch.optim.SGD):
+    def step(self, closure=None):
+        raise RuntimeError("stuck")
+
+
 def twice(network, images):
     return network(images) * 2
 
@@ -218,8 +258,20 @@ def test_what_is_wrong_with_a_part_is_said_before_the_first_step(parts: Path, ab
         "judge.name=share_right": "judge.name must be one of top1",
         "optim=parts.py:Net": "torch.optim.Optimizer",
         "schedule=parts.py:Net": "function of the progress",
+        "model=parts.py": "name what is in it: model=parts.py:CLASS",
+        "model=parts.py:Listed": "a list hides them",
+        "model=parts.py:Leaves": "parts.py, line",
+        "loss=torch.nn:MSELoss": "fit the first batch",
+        "data=parts.py:Unread": "give item 3 of train",
+        "metrics=parts.py:every": "a metric must return a number",
+        "metrics=parts.py:only_none": "score the first samples",
+        "optim=parts.py:Stuck": "stuck",
+        "optim=torch.optim:LBFGS": "fit the first batch",
     }.items():
         answer = ablata("train", "digits", *change.split(), "train.steps=3")
         assert answer.status in (1, 2), f"{change}: {answer.out}"
-        assert told in answer.err, f"{change}: {answer.err}"
+        assert told.lower() in answer.err.lower(), f"{change}: {answer.err}"
         assert "Traceback" not in answer.err, change
+    assert "no runs" in ablata("runs", "list").out + ablata("runs", "list").err
+    answer = ablata("train", "digits", "metrics=parts.py:only_all", "train.steps=3")
+    assert answer.status == 0, answer.err

@@ -57,7 +57,11 @@ def extend_study(
         RunError, KeyboardInterrupt: as for `run_study`.
     """
     if foldover and (seeds is not None or arms):
-        raise SettingsError("A fold-over runs further combinations at the same seeds", found="seeds or arms beside it")
+        raise SettingsError(
+            "A fold-over runs further combinations at the same seeds",
+            found="seeds or arms beside it",
+            do="ask for the fold-over alone, then extend again",
+        )
     with open_ledger(ledger, create=False) as opened:
         name = study if isinstance(study, str) else study.name
         if isinstance(study, Study):

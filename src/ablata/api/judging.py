@@ -172,7 +172,11 @@ def judge(
     else:
         found = runs.to_dict("records") if hasattr(runs, "to_dict") else list(runs)
         if not found:
-            raise DataError("There must be at least one run", found="no rows")
+            raise DataError(
+                "There must be at least one run",
+                found="no rows",
+                do="give a row with an arm, a seed and a score for each run",
+            )
         if log or noise is not None or (log is None and is_trial_log(_texts(found))):
             why = _why_log(_texts(found), log, noise, of_arms)
             return judge_log(_texts(found), "rows", score=score, lower=lower, noise=noise, why=why)

@@ -159,7 +159,11 @@ class Loop:
         """
         if isinstance(change, str):
             if not change.startswith(GIT):
-                raise SettingsError("A change must be overrides, a function, or git:REF", found=repr(change))
+                raise SettingsError(
+                    "A change must be overrides, a function, or git:REF",
+                    found=repr(change),
+                    do='give {"key": value}, a function, or "git:BRANCH"',
+                )
             made = ProposedChange(ref=change.removeprefix(GIT), sets=tuple(sets))
         elif callable(change):
             made = ProposedChange(function=change)

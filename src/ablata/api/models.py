@@ -238,7 +238,9 @@ def export(
     if format not in EXPORTS:
         raise SettingsError(f"The format of an export must be one of {listing(EXPORTS)}", found=format)
     if format == "hub" and size is not None:
-        raise SettingsError("A size is of a graph (onnx or pt2); a folder takes images of any size", found=size)
+        raise SettingsError(
+            "A size is of a graph (onnx or pt2); a folder takes images of any size", found=size, do="leave size out"
+        )
     with open_ledger(ledger, create=False) as opened:
         found = find_model(opened, str(model), checkpoint, trust=trust_code, say=say)
         found = found if size is None else found.with_size(size)

@@ -65,7 +65,11 @@ def stop_run(run: str, *, ledger: Ledger | None = None) -> str:
     with open_ledger(ledger, create=False) as opened:
         row = opened.runs.get(run)
         if row.state != "running" or row.owner is None:
-            raise RecordError("Only a run that is running can be stopped", found=f"run {row.id} is {row.state}")
+            raise RecordError(
+                "Only a run that is running can be stopped",
+                found=f"run {row.id} is {row.state}",
+                do="ablata runs cancel ends one that waits",
+            )
         studies = [name for name in opened.runs.studies_of(row.id) if opened.studies.get(name).state == "open"]
         if studies:
             raise RecordError(
@@ -125,4 +129,8 @@ def refuse_ended(name: str, *, ledger: Ledger | None = None) -> None:
 
 def _check_open(ledger: Ledger, name: str) -> None:
     if (study := ledger.studies.get(name)).state != "open":
-        raise RecordError("Only a study that has not ended can be stopped", found=f"study {name!r} is {study.state}")
+        raise RecordError(
+            "Only a study that has not ended can be stopped",
+            found=f"study {name!r} is {study.state}",
+            do="ablata study report shows what it found",
+        )

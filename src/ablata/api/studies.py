@@ -189,7 +189,11 @@ def plan_study(
 
     asked = load_study(study) if isinstance(study, str) else study
     if effect is not None and not effect > 0:
-        raise SettingsError("The difference to be found must be a number above 0", found=f"{effect:g}")
+        raise SettingsError(
+            "The difference to be found must be a number above 0",
+            found=f"{effect:g}",
+            do="give one in the unit of the metric, such as 1",
+        )
     size = Workers.for_this_machine(workers, len(asked.recipes), gpu=may_use_gpu(asked.new_arms()))
     console = progress_console(progress) if isinstance(progress, bool | None) else progress
     with open_ledger(ledger) as opened:

@@ -121,7 +121,11 @@ def judge_log(
         DataError: something cannot be read or guessed, or the noise is not above 0.
     """
     if noise is not None and not 0 < noise < float("inf"):
-        raise DataError("The noise of one run must be a number above 0", found=f"--noise {noise:g}")
+        raise DataError(
+            "The noise of one run must be a number above 0",
+            found=f"--noise {noise:g}",
+            do="give the standard deviation of equal runs, in the score's unit",
+        )
     log = read_trial_log(rows, name, score=score, lower=lower)
     runs = [trial for trial in log.trials if trial.score is not None]
     result = judge_trial_log(

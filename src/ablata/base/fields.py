@@ -212,7 +212,7 @@ def explain(kind: type[BaseModel], error: Any) -> SettingsError:
         siblings = locate(kind, error["loc"][:-1])
         return SettingsError(f"{path} must be a known key", found=found, do=_known(kind, siblings[1], error["loc"]))
     if error["type"] == "missing":
-        return SettingsError(f"{path} must be given", found=f"nothing at {path}")
+        return SettingsError(f"{path} must be given", found=f"nothing at {path}", do=f"add {path}=VALUE")
     if field is not None:
         return SettingsError(f"{path} must be {describe(field, str(error['input'])[:80])}", found=found)
     return SettingsError(f"{path}: {error['msg']}", found=found)

@@ -122,7 +122,9 @@ def _text(key: str, value: Any) -> str:
         return json.dumps(to_jsonable_python(value))
     except ValueError as error:
         raise SettingsError(
-            "A setting must be a number, a text, true, false, none, a list of them, or a part", found=f"{key}: {error}"
+            "A setting must be a number, a text, true, false, none, a list of them, or a part",
+            found=f"{key}: {error}",
+            do="write a part as path/to/file.py:Name",
         ) from None
 
 
@@ -283,10 +285,14 @@ def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
     if told is not None:
         raise SettingsError(at_key(assignment.key, told.must), found=told.found, do=told.do)
     close = nearest(assignment.text, kinds or _literals(field))
+    file = assignment.text.rstrip(":")
+    within = f"name what is in it: {assignment.key}={file}:CLASS" if opening(field) and file.endswith(".py") else None
     raise SettingsError(
         f"{assignment.key} must be {describe(field, assignment.text)}",
         found=str(assignment),
-        do=_one_part_down(assignment, kinds) or (f"did you mean {assignment.key}={close}?" if close else None),
+        do=within
+        or _one_part_down(assignment, kinds)
+        or (f"did you mean {assignment.key}={close}?" if close else None),
     )
 
 

@@ -237,7 +237,11 @@ def _signature(thing: Any, reference: str) -> Iterator[inspect.Parameter]:
     except (NameError, TypeError, AttributeError):
         signature = inspect.signature(thing)
     except ValueError:
-        raise SettingsError("A part must have a signature in Python", found=reference) from None
+        raise SettingsError(
+            "A part must have a signature in Python",
+            found=reference,
+            do="write a class or function in Python around it",
+        ) from None
     yield from signature.parameters.values()
 
 
@@ -361,7 +365,7 @@ def users_mistakes(settings: Settings, doing: str) -> Iterator[None]:
         yield
     except AblataError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         named = references(expand(settings))
         if not named:
             raise
@@ -372,6 +376,7 @@ def users_mistakes(settings: Settings, doing: str) -> Iterator[None]:
         raise SettingsError(
             f"Parts of your own must {doing}",
             found=f"{where}{told}" if where else f"{told} (with {listing(named)})",
+            do="`ablata --debug` before the command shows the whole traceback",
         ) from error
 
 

@@ -245,7 +245,11 @@ def load_file(file: Path, what: str = "part") -> ModuleType:
     """
     path = file.expanduser().resolve()
     if not path.is_file():
-        raise SettingsError(f"The file of a {what} must exist", found=f"{file}, looked for in {Path.cwd()}")
+        raise SettingsError(
+            f"The file of a {what} must exist",
+            found=f"{file}, looked for in {Path.cwd()}",
+            do="give the path from this folder, or the whole path",
+        )
     folders = _import_folders(path)
     for folder in map(str, reversed(folders)):
         if folder in sys.path:
@@ -265,7 +269,11 @@ def load_file(file: Path, what: str = "part") -> ModuleType:
     except SettingsError:
         raise
     except (Exception, SystemExit) as error:
-        raise SettingsError(f"The file of a {what} must run", found=_told(path, file, error)) from error
+        raise SettingsError(
+            f"The file of a {what} must run",
+            found=_told(path, file, error),
+            do=f"mend it there; python {file} shows the whole error",
+        ) from error
     _mark(sys.modules[new] for new in set(sys.modules) - before)
     return module
 

@@ -45,7 +45,9 @@ def parse_filter(written: str) -> Callable[[RunFacts], bool]:
     try:
         words = shlex.split(written)
     except ValueError as error:
-        raise SettingsError("A filter must have its quotation marks in pairs", found=written) from error
+        raise SettingsError(
+            "A filter must have its quotation marks in pairs", found=written, do="close the quotation mark"
+        ) from error
     tests = [_test(word) for word in words]
     return lambda facts: all(test(facts) for test in tests)
 

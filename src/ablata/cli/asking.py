@@ -348,6 +348,7 @@ class StudyRequest:
             raise SettingsError(
                 "--fork is for recipes: of a program nobody knows from which step its settings act",
                 found=f"--fork {self.fork} for {study.name}",
+                do="leave --fork out",
             )
         return self.fork
 

@@ -96,7 +96,9 @@ def start(
         )  # fmt: skip
     if recipe is not None and program != CommandOptions(scores=program.scores[:1], lower=lower):
         raise SettingsError(
-            "--timeout, --input, --source and several scores need a program", found=f"--recipe {recipe}"
+            "--timeout, --input, --source and several scores need a program",
+            found=f"--recipe {recipe}",
+            do="give --command, or leave them out",
         )
     begun: Any = _command(command, sets or (), program) if command is not None else load_recipe(str(recipe), sets or ())
     loop = Loop(

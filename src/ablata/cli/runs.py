@@ -241,7 +241,11 @@ def prune(
         )
         return
     if state is not None:
-        raise SettingsError("--keep removes checkpoints of completed runs alone", found=f"--state {state} with --keep")
+        raise SettingsError(
+            "--keep removes checkpoints of completed runs alone",
+            found=f"--state {state} with --keep",
+            do="leave --state out",
+        )
 
     def asked(planned: Thinned) -> bool:
         other = "last" if keep == "best" else "best"

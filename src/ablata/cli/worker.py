@@ -63,7 +63,11 @@ def bench(
     folder = Path(__file__).parents[3] / "benchmarks"
     known = {path.stem: path for path in sorted(folder.glob("*.py"))}
     if not known:
-        raise SettingsError("Benchmarks run from a source checkout", found=f"no folder {folder}")
+        raise SettingsError(
+            "Benchmarks run from a source checkout",
+            found=f"no folder {folder}",
+            do="git clone the project, and call it in that folder",
+        )
     if name is None:
         for stem in known:
             typer.echo(stem)

@@ -26,8 +26,8 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from ablata.base.errors import DataError, SettingsError
-from ablata.base.parts import PlainPart, settings_for
+from ablata.base.errors import DataError, SettingsError, listing
+from ablata.base.parts import PlainPart, settings_for, users_mistakes
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.rle import encode
 from ablata.data.labels.table import LabelTable, default_palette
@@ -66,14 +66,20 @@ class PlainData(PlainPart):
             DataError: it has no items, or cannot be indexed.
         """
         by_split = "split" in inspect.signature(self.THING).parameters
-        made = self.THING(**self.arguments(), **({"split": name} if by_split else {"train": name == "train"}))
+        with users_mistakes(self, f"give the {name} split"):
+            made = self.THING(**self.arguments(), **({"split": name} if by_split else {"train": name == "train"}))
         if not hasattr(made, "__getitem__") or not hasattr(made, "__len__"):
             raise DataError(
                 "A data set must be map-style: with __getitem__ and __len__",
                 found=f"{self.kind} gave {type(made).__name__} for {name}",
+                do="write __len__, and __getitem__ of a position",
             )
         if not len(made):
-            raise DataError("A data set must have items", found=f"{self.kind} is empty for {name}")
+            raise DataError(
+                "A data set must have items",
+                found=f"{self.kind} is empty for {name}",
+                do="look where it reads them from",
+            )
         return made
 
     def items(self, name: Source) -> list[tuple[np.ndarray, Any]]:
@@ -85,17 +91,21 @@ class PlainData(PlainPart):
         made = self.source(name)
         found = []
         for row in range(len(made)):
-            item = made[row]
+            with users_mistakes(self, f"give item {row} of {name}"):
+                item = made[row]
             if not isinstance(item, tuple | list) or len(item) != 2:
                 raise DataError(
                     "An item of a data set must be a pair: an image and what belongs to it",
                     found=f"{self.kind}, {name} {row}: {type(item).__name__}",
+                    do="return (image, label)",
                 )
             found.append((as_pixels(item[0], f"{self.kind}, {name} {row}"), item[1]))
         channels = {pixels.shape[2] for pixels, _ in found}
         if len(channels) > 1:
             raise DataError(
-                "All images of a data set must have as many channels", found=f"{self.kind}, {name}: {sorted(channels)}"
+                "All images of a data set must have as many channels",
+                found=f"{self.kind}, {name}: {sorted(channels)}",
+                do='convert them to one mode: image.convert("RGB")',
             )
         return found
 
@@ -335,12 +345,16 @@ def objects(thing: Any, reference: str) -> type[PlainObjects]:
 
 def _settings(base: type[D], thing: Any, reference: str) -> type[D]:
     if not (inspect.isclass(thing) or inspect.isfunction(thing)):
-        raise SettingsError("A data set must be a torch Dataset class, or a function that returns one", found=reference)
+        raise SettingsError(
+            "A data set must be a torch Dataset class, or a function that returns one",
+            found=reference,
+            do="derive a class from torch.utils.data.Dataset, with __len__ and __getitem__",
+        )
     taken = tuple(inspect.signature(thing).parameters)
     if not set(GIVEN) & set(taken):
         raise SettingsError(
             "A data set must take split, which is 'train' or 'val', or train, which is true or false",
-            found=f"{reference} takes {', '.join(taken)}",
+            found=f"{reference} takes {listing(taken)}",
             do="add the argument split: str",
         )
     own = ("transform", "target_transform", "transforms", "download")
@@ -378,11 +392,10 @@ def as_pixels(image: Any, where: str) -> np.ndarray:
         or array.min() < 0
         or array.max() > 1
     ):
-        found = f"{where}: {array.dtype}, from {array.min():g} to {array.max():g}"
         raise DataError(
             "An image must be 8-bit, or float in [0, 1]",
-            found=found,
-            do="leave normalization to data.mean and data.std",
+            found=f"{where}: {array.dtype}, from {array.min():g} to {array.max():g}",
+            do="return uint8, or divide by 255; leave normalization to data.mean and data.std",
         )
     scaled: np.ndarray = np.rint(array * 255).astype(np.uint8)
     return scaled
@@ -395,7 +408,11 @@ def _in_color(pixels: np.ndarray) -> np.ndarray:
 def _whole(label: Any, where: str) -> int:
     value = label.item() if isinstance(label, torch.Tensor | np.generic | np.ndarray) and np.size(label) == 1 else label
     if isinstance(value, bool) or not isinstance(value, int):
-        raise DataError("A label must be a whole number", found=f"{where}: {label!r}")
+        raise DataError(
+            "A label must be a whole number",
+            found=f"{where}: {label!r}",
+            do="return the position of the class in `classes`, from 0",
+        )
     return value
 
 
@@ -415,7 +432,11 @@ def _mask(mask: Any, pixels: np.ndarray, where: str) -> np.ndarray:
 
 def _objects(target: Any, size: tuple[int, ...], first: int, where: str) -> Objects:
     if not isinstance(target, dict) or not {"boxes", "labels"} <= set(target):
-        raise DataError("A target must be a dict with boxes and labels", found=f"{where}: {target!r}"[:160])
+        raise DataError(
+            "A target must be a dict with boxes and labels",
+            found=f"{where}: {target!r}"[:160],
+            do='return {"boxes": [N, 4], "labels": [N]}',
+        )
     boxes = torch.as_tensor(target["boxes"], dtype=torch.float32).reshape(-1, 4)
     labels = torch.as_tensor(target["labels"], dtype=torch.int64).reshape(-1)
     height, width = size

@@ -128,9 +128,17 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
             header = json.loads(told := metadata.get("ablata", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise CheckpointError("A checkpoint must be readable", found=f"{path}: {error}") from None
+        raise CheckpointError(
+            "A checkpoint must be readable",
+            found=f"{path}: {error}",
+            do="use the run's other checkpoint (--checkpoint last or best), or train anew",
+        ) from None
     if not isinstance(header, dict) or "format" not in header:
-        raise CheckpointError("A checkpoint must be written by ablata", found=f"{path} holds plain tensors")
+        raise CheckpointError(
+            "A checkpoint must be written by ablata",
+            found=f"{path} holds plain tensors",
+            do="to begin with weights of another program: model.weights=FILE",
+        )
     if (version := header.pop("format")) != _FORMAT:
         newer = version > _FORMAT
         raise CheckpointError(

@@ -231,4 +231,8 @@ def refuse_file(output: Path | None, title: str) -> None:
         SettingsError: it is.
     """
     if output is not None and output.is_file():
-        raise SettingsError(f"--output of a {title} must be a folder", found=f"{output} is a file")
+        raise SettingsError(
+            f"--output of a {title} must be a folder",
+            found=f"{output} is a file",
+            do="give another path: the folder is made",
+        )

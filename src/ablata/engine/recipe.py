@@ -398,6 +398,7 @@ class Recipe(Settings):
         raise SettingsError(
             "Predictions and exports need a recipe whose task offers them",
             found=f"a recipe of the task {cls.model_fields['task'].default}, which does not",
+            do="define predictor_class in the recipe (docs/extend/task.md)",
         )
 
     @classmethod

@@ -1,13 +1,14 @@
-"""Rehearsal: the first batches of a training with parts of the user's own, before anything is recorded."""
+"""Rehearsal: first batches and scores of a training with parts of the user's own, before anything is recorded."""
 
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
 import torch
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import AblataError, SettingsError
 from ablata.base.parts import users_mistakes
 from ablata.base.seeds import derive
 from ablata.engine.hardware.precision import choose_device
@@ -18,10 +19,12 @@ from ablata.engine.train_state import TrainState
 
 _BATCHES = 2
 """Batches without any gradient before a loss is refused: of one, all triplets may lie apart already."""
+_SAMPLES, _MORE = 8, 8
+"""Samples that are scored at first, and how many times more where that took no second."""
 
 
 def rehearse(recipe: Recipe, seed: int, cache: Path) -> None:
-    """Build what a recipe describes and compute losses and gradients of the first batches; nothing is kept.
+    """Build what a recipe describes, take a step, and score a few samples; nothing is kept.
 
     Args:
         recipe: one that starts from no other run.
@@ -45,6 +48,10 @@ def rehearse(recipe: Recipe, seed: int, cache: Path) -> None:
                     found=f"a gradient of exactly zero, at every parameter, for the first {_BATCHES} batches",
                     do="see what it computes: a term times 0, a comparison, or a constant has no gradient",
                 )
+            state.set_learning_rate()
+            state.optimiser.step()
+        with users_mistakes(recipe, "score the first samples"):
+            _score(state)
 
 
 def _teaches(state: TrainState, step: int) -> bool:
@@ -60,3 +67,23 @@ def _teaches(state: TrainState, step: int) -> bool:
     torch.autograd.backward(loss)
     gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
     return any(bool(gradient.any()) for gradient in gradients)
+
+
+def _score(state: TrainState) -> None:
+    """Score a part of each split: for a second, or all of it."""
+    samples = _SAMPLES
+    while True:
+        begun, failed = time.monotonic(), None
+        with state.task.evaluating_part(samples) as fraction, torch.no_grad(), state.precision.autocast():
+            state.model.eval()
+            try:
+                state.evaluator.scores(state.step)
+            except AblataError:
+                raise
+            except Exception as error:  # a metric may need what a part of a split does not have: every class
+                failed = error
+        if fraction >= 1 and failed is not None:
+            raise failed
+        if fraction >= 1 or time.monotonic() - begun > 1:
+            return
+        samples *= _MORE

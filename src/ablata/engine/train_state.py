@@ -399,7 +399,11 @@ class TrainState:
         try:
             self.model.load_state_dict(saved.groups[RAW])
         except RuntimeError as error:
-            raise CheckpointError("A checkpoint must fit the network", found=f"{path}: {error}") from None
+            raise CheckpointError(
+                "A checkpoint must fit the network",
+                found=f"{path}: {error}",
+                do="give the settings that it was trained with, or begin anew with its weights: model.weights=FILE",
+            ) from None
         load_optimiser_state(self.optimiser, saved.groups.get("optimiser", {}), facts["optimiser"])
         self.scaler.load_state_dict(facts["scaler"])
         if self.ema is not None and AVERAGE in saved.groups:
@@ -443,7 +447,9 @@ class TrainState:
         for key, here in (("seed", self.seed), ("total", self.total)):
             if facts[key] != here:
                 raise CheckpointError(
-                    f"A run must be resumed with its own {key}", found=f"{path} has {facts[key]}, asked for {here}"
+                    f"A run must be resumed with its own {key}",
+                    found=f"{path} has {facts[key]}, asked for {here}",
+                    do="resume it with the settings it has, or train without --resume",
                 )
         refuse_mismatch(facts["contract"], self.task.contract(), str(path))
 

@@ -81,7 +81,11 @@ def check_module_class(thing: Any, reference: str) -> Any:
     """
     if inspect.isfunction(thing) or (inspect.isclass(thing) and issubclass(thing, nn.Module)):
         return thing
-    raise SettingsError("A model must be an nn.Module class, or a function that returns a module", found=reference)
+    raise SettingsError(
+        "A model must be an nn.Module class, or a function that returns a module",
+        found=reference,
+        do="derive a class from torch.nn.Module",
+    )
 
 
 def build_module(settings: PlainPart, classes: int | None, channels: int) -> nn.Module:
@@ -106,6 +110,7 @@ def build_module(settings: PlainPart, classes: int | None, channels: int) -> nn.
         raise SettingsError(
             "A model must be an nn.Module class, or a function that returns a module",
             found=f"{settings.kind} returned {type(made).__name__}",
+            do="return the module itself",
         )
     return made
 
@@ -135,6 +140,7 @@ class NamedOutputs(nn.Module):
             raise SettingsError(
                 "A model must return its logits, or a dict of outputs",
                 found=f"{self.name} returned {type(returned).__name__}",
+                do='return a tensor [B, num_classes], or {"logits": ...}',
             )
         outputs = dict(returned)
         if "logits" not in outputs and "out" in outputs:
@@ -143,6 +149,7 @@ class NamedOutputs(nn.Module):
             raise SettingsError(
                 "A model's outputs must have logits among them",
                 found=f"{self.name} returned {', '.join(map(str, outputs))}",
+                do='name its logits so: return {"logits": ...}',
             )
         return outputs
 
@@ -229,5 +236,6 @@ class PlainBackboneModule(BackboneModule):
             raise SettingsError(
                 "A backbone must return one to four feature maps [B, C, h, w], the finest first",
                 found=f"{self.name} returned {len(maps)}: {shapes}",
+                do="return the last four, in a list",
             )
         return dict(zip(LEVELS[-len(maps) :], maps, strict=True))

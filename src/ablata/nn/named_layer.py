@@ -32,7 +32,9 @@ def make_layer(reference: str, channels: int | None = None) -> nn.Module:
 
     if inspect.isfunction(thing) or inspect.isbuiltin(thing):
         return FunctionLayer(thing)
-    raise SettingsError("A layer must be an nn.Module class, or a function of a tensor", found=reference)
+    raise SettingsError(
+        "A layer must be an nn.Module class, or a function of a tensor", found=reference, do="def activation(x): ..."
+    )
 
 
 class FunctionLayer(nn.Module):

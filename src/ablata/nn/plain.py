@@ -43,6 +43,7 @@ class PlainConvolution(PlainPart, Convolution):
             raise SettingsError(
                 f"A convolution here must take {', '.join(missing)}",
                 found=f"{self.kind} takes {', '.join(taken)}",
+                do="take the arguments of nn.Conv2d",
             )
         return cast(
             nn.Conv2d, self.THING(**{name: value for name, value in given.items() if name in taken}, **self.arguments())
@@ -65,7 +66,7 @@ def convolution(thing: Any, reference: str) -> type[PlainConvolution]:
         SettingsError: it is none.
     """
     if not (inspect.isclass(thing) and issubclass(thing, nn.Module)):
-        raise SettingsError("A convolution must be an nn.Module class", found=reference)
+        raise SettingsError("A convolution must be an nn.Module class", found=reference, do="derive it from nn.Conv2d")
     given = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias")
     return settings_for(PlainConvolution, thing, reference, given)
 
@@ -77,5 +78,9 @@ def gate(thing: Any, reference: str) -> type[PlainGate]:
         SettingsError: it is none.
     """
     if not (inspect.isclass(thing) and issubclass(thing, nn.Module)):
-        raise SettingsError("An attention must be an nn.Module class", found=reference)
+        raise SettingsError(
+            "An attention must be an nn.Module class",
+            found=reference,
+            do="derive it from nn.Module; it is given its number of channels",
+        )
     return settings_for(PlainGate, thing, reference, CHANNELS)

@@ -50,7 +50,9 @@ def load_recipe(reference: str, overrides: Overrides = ()) -> Recipe:
     made = _called(load(reference, _PACKAGE, "recipe"), reference)
     if not isinstance(made, Recipe):
         raise SettingsError(
-            "A recipe function must return a Recipe", found=f"{reference} returned {type(made).__name__}"
+            "A recipe function must return a Recipe",
+            found=f"{reference} returned {type(made).__name__}",
+            do="return the recipe that it makes",
         )
     return override(made.model_copy(update={"name": reference}), overrides)
 

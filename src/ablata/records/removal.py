@@ -219,7 +219,11 @@ def rename_study(ledger: Ledger, old: str, new: str) -> None:
         study = find_study(connection, old)
         _refuse_running(old, [cell.run for cell in study_cells(connection, old)], "renamed")
         if connection.scalar(select(StudyTable.id).where(StudyTable.name == new)) is not None:
-            raise RecordError("A study's name must be its own", found=f"a study {new!r} is in the ledger")
+            raise RecordError(
+                "A study's name must be its own",
+                found=f"a study {new!r} is in the ledger",
+                do="choose another name, or remove that study: ablata study rm",
+            )
         commands = [_renamed(command, old, new) for command in study.spec.get("commands") or ()]
         spec = study.spec | ({"commands": commands} if commands else {})
         connection.execute(update(StudyTable).where(StudyTable.name == old).values(name=new, spec=spec))

@@ -172,6 +172,7 @@ class Runs:
                 raise RecordError(
                     "Only a program's or function's run that failed can be run again",
                     found=f"run {run.id} is {run.state}",
+                    do="ablata runs continue goes on from the weights of another",
                 )
             return _set_waiting(connection, run)
 

@@ -198,7 +198,11 @@ class Studies:
             study = find_study(connection, name)
             opened = update(StudyTable).where(StudyTable.name == name, StudyTable.state == "finished")
             if connection.execute(opened.values(state="open", finished=None, spec=spec)).rowcount != 1:
-                raise RecordError("A study must have ended to be extended", found=f"study {name!r} is {study.state}")
+                raise RecordError(
+                    "A study must have ended to be extended",
+                    found=f"study {name!r} is {study.state}",
+                    do=f"ablata study run {name} goes on with it",
+                )
             present = study_arms(connection, name)
             check_arms([*present, *new])
             insert_arms(connection, name, new, first=len(present))
@@ -251,7 +255,11 @@ NAME = re.compile(r"[\w][\w.+-]{0,63}")
 def check_name(name: str) -> None:
     """Raise RecordError unless a study's or an arm's name can be a file's."""
     if not NAME.fullmatch(name):
-        raise RecordError("Names of studies and arms are made of letters, digits and _ - . +", found=repr(name))
+        raise RecordError(
+            "Names of studies and arms are made of letters, digits and _ - . +",
+            found=repr(name),
+            do="leave out spaces and other signs",
+        )
 
 
 def check_arms(arms: Sequence[NewArm | ArmRow]) -> None:
@@ -263,7 +271,7 @@ def check_arms(arms: Sequence[NewArm | ArmRow]) -> None:
         raise RecordError("Exactly one arm must be the control", found=f"controls: {listing(controls)}")
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names):
-        raise RecordError("Arms must have different names", found=listing(names))
+        raise RecordError("Arms must have different names", found=listing(names), do="rename one")
 
 
 _LATER_KEYS = {"rule_version": 1}

@@ -64,6 +64,7 @@ def extend(
         raise SettingsError(
             "An extended study has no fewer seeds than before",
             found=f"--seeds {seeds}, and study {name} has {known[-1]}",
+            do="give more",
         )
     seeds = known[-1] if seeds is None else seeds
     undecided = [arm for arm, end in assess(ledger, name).outcomes().items() if end.verdict is Verdict.UNDECIDED]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ablata.base.errors import DataError, UserError
 from ablata.base.parts import user_modules
 from ablata.base.settings import expand, files_named, placed, restore, settings_hash
-from ablata.base.user_code import CodeFolder, files_digest, module_files
+from ablata.base.user_code import CodeFolder, files_digest, module_files, references
 from ablata.recipes.index import load_recipe, restore_recipe
 from ablata.records.defaults import has_defaults, keep_defaults
 from ablata.records.fingerprint import code_fingerprint, environment, environment_class
@@ -170,7 +170,7 @@ def refuse_unfit(ledger: Ledger, recipe: Recipe | Outside, seed: int, *, alone: 
     if isinstance(recipe, Outside):
         return
     recipe.refuse_small_data(cache_folder(ledger))
-    unsure = own_files(recipe) or recipe.start is not None
+    unsure = references(expand(recipe)) or own_files(recipe) or recipe.start is not None
     if alone and unsure and recipe.parent() is None and not _was_trained(ledger, recipe):
         from ablata.engine.rehearsal import rehearse
 

@@ -32,5 +32,9 @@ def load_study(reference: str) -> Study:
         return read_study(Path(reference))
     made = load(reference, _PACKAGE, "study")()
     if not isinstance(made, Study):
-        raise SettingsError("A study function must return a Study", found=f"{reference} returned {type(made).__name__}")
+        raise SettingsError(
+            "A study function must return a Study",
+            found=f"{reference} returned {type(made).__name__}",
+            do="return the study that it makes",
+        )
     return made

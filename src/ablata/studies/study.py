@@ -119,18 +119,28 @@ class Study:
         if self.design is not None:
             cells = self.design.cells()
             if self.arms and self.arms != cells:
-                raise SettingsError("A study has arms or factors", found=f"study {self.name} has both")
+                raise SettingsError(
+                    "A study has arms or factors", found=f"study {self.name} has both", do="leave out one of them"
+                )
             object.__setattr__(self, "arms", cells)
         for name in (self.name, *self.arms):
             if not NAME.fullmatch(name):
                 raise SettingsError(
-                    "Names of studies and arms are made of letters, digits and _ - . +", found=repr(name)
+                    "Names of studies and arms are made of letters, digits and _ - . +",
+                    found=repr(name),
+                    do="leave out spaces and other signs",
                 )
         self._refuse_unfit_aa()
         if not (self.arms or self.aa):
-            raise SettingsError("A study must have at least one arm besides the control", found=f"study {self.name}")
+            raise SettingsError(
+                "A study must have at least one arm besides the control",
+                found=f"study {self.name}",
+                do="add --arm NAME:key=value",
+            )
         if CONTROL in self.arms:
-            raise SettingsError(f"`{CONTROL}` is the unchanged recipe's own name", found=f"an arm named {CONTROL}")
+            raise SettingsError(
+                f"`{CONTROL}` is the unchanged recipe's own name", found=f"an arm named {CONTROL}", do="rename that arm"
+            )
         self._check_items()
         made = {CONTROL: _recipe(CONTROL, self.control)}
         object.__setattr__(self, "control", made[CONTROL])
@@ -176,6 +186,7 @@ class Study:
             raise SettingsError(
                 "Each guardrail must be of a quantity of its own, and not of the metric",
                 found=f"{listing(guarded)}, judged by {self.judged.key}",
+                do="leave one out",
             )
 
     @property
@@ -258,6 +269,7 @@ class Study:
                 raise SettingsError(
                     "Every arm must change something, and not the same as another",
                     found=f"arm {name} ({_told(changes)}) equals {owner}",
+                    do="leave it out, or change something else",
                 )
 
     @property

@@ -51,5 +51,9 @@ def recipe_class(tree: Mapping[str, Any], source: str, code: CodeFolder | None =
         )
     kind = resolve(absolute(task, code), "task")
     if not (isclass(kind) and issubclass(kind, Recipe)):
-        raise SettingsError("A task must be a class derived from Recipe", found=f"{task} in {source}")
+        raise SettingsError(
+            "A task must be a class derived from Recipe",
+            found=f"{task} in {source}",
+            do="derive it from ablata.tasks.simple.SimpleRecipe",
+        )
     return kind

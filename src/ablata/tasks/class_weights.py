@@ -46,6 +46,7 @@ def with_label_weights(loss: Any, classes: Sequence[str], labels: np.ndarray) ->
             raise SettingsError(
                 "There must be one weight for each class",
                 found=f"loss.weights has {len(loss.weights)}, the data {len(classes)} classes",
+                do="give one for each, or leave loss.weights out",
             )
         return loss
     if isinstance(loss.weights, dict):

@@ -330,7 +330,11 @@ def check_labels(labels: Tensor, classes: int) -> None:
     """
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
-        raise DataError(f"Labels must lie in 0..{classes - 1}", found=f"labels from {low} to {high}")
+        raise DataError(
+            f"Labels must lie in 0..{classes - 1}",
+            found=f"labels from {low} to {high}",
+            do="number the classes from 0, or name them all in `classes`",
+        )
 
 
 _CLOSE = 1e-3

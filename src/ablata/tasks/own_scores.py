@@ -37,7 +37,11 @@ def check_function(reference: str, given: str) -> None:
     try:
         inspect.signature(resolve(reference)).bind(None, None)
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"It must be a function of {given}", found=f"{reference}: {error}") from None
+        raise SettingsError(
+            f"It must be a function of {given}",
+            found=f"{reference}: {error}",
+            do=f"take {given}, and give further arguments defaults",
+        ) from None
 
 
 def own_function(name: str) -> Callable[..., Any] | None:
@@ -65,7 +69,11 @@ def check_shape(reference: str, found: Any, wanted: Sequence[int | None], what: 
         return found
     told = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
     shape = " x ".join("any" if side is None else str(side) for side in wanted)
-    raise SettingsError(f"A protocol must return {what}, here {shape}", found=f"{reference} returned {told}")
+    raise SettingsError(
+        f"A protocol must return {what}, here {shape}",
+        found=f"{reference} returned {told}",
+        do="return what the network returns for these images",
+    )
 
 
 def score_metrics(references: Sequence[str], predictions: Any, labels: Any) -> dict[str, float]:
@@ -89,7 +97,9 @@ def _score(reference: str, metric: Any, predictions: Any, labels: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise SettingsError(
-            "A metric must return a number", found=f"{reference} returned {type(value).__name__}"
+            "A metric must return a number",
+            found=f"{reference} returned {type(value).__name__}",
+            do="return a float, or a tensor of one value",
         ) from None
 
 

@@ -47,12 +47,18 @@ class Arguments:
         except (NameError, AttributeError, SyntaxError, TypeError):
             signature = inspect.signature(function)
         except ValueError:
-            raise SettingsError("A function must have a signature in Python", found=repr(function)) from None
+            raise SettingsError(
+                "A function must have a signature in Python",
+                found=repr(function),
+                do="wrap it: def trained(...): return it(...)",
+            ) from None
         arguments = signature.parameters.values()
         for argument in arguments:
             if argument.kind is argument.POSITIONAL_ONLY and argument.default is argument.empty:
                 raise SettingsError(
-                    "The arguments of a function must have names", found=f"{argument.name} before the /"
+                    "The arguments of a function must have names",
+                    found=f"{argument.name} before the /",
+                    do="take the / out of its arguments",
                 )
         kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         named = {argument.name: argument for argument in arguments if argument.kind in kinds}

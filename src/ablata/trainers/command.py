@@ -234,9 +234,13 @@ def split_words(text: str) -> list[str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise SettingsError("A command's quotes must match", found=f"{text}: {error}") from None
+        raise SettingsError(
+            "A command's quotes must match", found=f"{text}: {error}", do="close the quotation mark"
+        ) from None
     if not words:
-        raise SettingsError("A command must name a program", found=repr(text))
+        raise SettingsError(
+            "A command must name a program", found=repr(text), do="such as 'python train.py --seed {seed}'"
+        )
     if any(word in ("|", "||", "&&", ";", ">", ">>", "<", "2>&1", "&") for word in words):
         raise SettingsError(
             "A command is run without a shell, so pipes and redirections do nothing",

@@ -96,12 +96,22 @@ def read_rule(path: Path) -> DeclaredRule:
     try:
         tree: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError("A declared rule must lie in a file", found=f"no {path}") from None
+        raise DataError(
+            "A declared rule must lie in a file",
+            found=f"no {path}",
+            do="ablata study plan --write rule.json writes one",
+        ) from None
     except (OSError, ValueError) as error:
-        raise DataError("A declared rule must be a JSON file", found=f"{path}: {error}") from None
+        raise DataError(
+            "A declared rule must be a JSON file",
+            found=f"{path}: {error}",
+            do="ablata study plan --write rule.json writes one",
+        ) from None
     if not isinstance(tree, dict) or tree.pop("kind", None) != _KIND:
         raise DataError(
-            "A declared rule must be one that `ablata study plan --write` wrote", found=f"{path}: another kind of file"
+            "A declared rule must be one that `ablata study plan --write` wrote",
+            found=f"{path}: another kind of file",
+            do="ablata study plan --write rule.json writes one",
         )
     digest = tree.pop("digest", None)
     try:
@@ -109,7 +119,11 @@ def read_rule(path: Path) -> DeclaredRule:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise DataError("A declared rule must be whole", found=f"{path}: {where}: {first['msg']}") from None
+        raise DataError(
+            "A declared rule must be whole",
+            found=f"{path}: {where}: {first['msg']}",
+            do="write it again by ablata study plan --write",
+        ) from None
     if digest != rule.digest:
         raise DataError(
             "A declared rule must be as it was written",

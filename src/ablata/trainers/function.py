@@ -141,7 +141,9 @@ class Function(Settings):
             )
         if isinstance(change, str):
             raise SettingsError(
-                "An arm of a function must be values of its arguments, or another function", found=repr(change)
+                "An arm of a function must be values of its arguments, or another function",
+                found=repr(change),
+                do='give {"argument": value}, or another function',
             )
         texts = [] if isinstance(change, Mapping) else [parse(text) for text in change]
         values = (

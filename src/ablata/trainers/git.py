@@ -23,7 +23,11 @@ def git_commit(folder: Path, ref: str) -> str:
     """
     found = known_commit(folder, ref)
     if found is None:
-        raise SettingsError("A git ref must be a branch, a tag or a commit", found=f"git:{ref} in {folder}")
+        raise SettingsError(
+            "A git ref must be a branch, a tag or a commit",
+            found=f"git:{ref} in {folder}",
+            do="git branch -a and git tag list them",
+        )
     return found
 
 
@@ -98,7 +102,11 @@ def worktree_folder(folder: Path, ref: str, trees: Path) -> Path:
         if not (tree / ".git").exists():
             _git(folder, "worktree", "prune")
             if _git(folder, "worktree", "add", "--detach", "--force", str(tree), git_commit(folder, ref)) is None:
-                raise SettingsError("Git must be able to make a worktree", found=f"git:{ref} of {folder} at {tree}")
+                raise SettingsError(
+                    "Git must be able to make a worktree",
+                    found=f"git:{ref} of {folder} at {tree}",
+                    do="git worktree add TREE REF shows why not",
+                )
     return tree / folder.resolve().relative_to(_top(folder).resolve())
 
 
@@ -128,7 +136,9 @@ def git_tree(folder: Path, commit: str) -> str:
     """
     found = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{tree}}")
     if found is None:
-        raise SettingsError("A git commit must be in the repository", found=f"{commit} in {folder}")
+        raise SettingsError(
+            "A git commit must be in the repository", found=f"{commit} in {folder}", do="git fetch, if it is elsewhere"
+        )
     return found.decode().strip()
 
 

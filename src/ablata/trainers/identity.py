@@ -109,11 +109,19 @@ def content_digest(folder: Path, names: Iterable[str]) -> str:
     for name in sorted(set(names)):
         path = folder / name
         if not path.exists():
-            raise DataError("What a program or function reads must exist", found=f"no {path}")
+            raise DataError(
+                "What a program or function reads must exist",
+                found=f"no {path}",
+                do="mend the path given by --input or --source",
+            )
         for file in _files(path):
             count += 1
             if count > _MOST_FILES:
-                raise DataError(f"Inputs must be at most {_MOST_FILES:,} files", found=str(path))
+                raise DataError(
+                    f"Inputs must be at most {_MOST_FILES:,} files",
+                    found=str(path),
+                    do="name the files that matter, or a list of them",
+                )
             content.update(f"{os.path.relpath(file, folder)}\0".encode())
             _add_content(content, file)
     return content.hexdigest()

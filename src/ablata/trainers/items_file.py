@@ -42,7 +42,11 @@ def read_items_file(path: Path) -> ItemScores:
         DataError: it is no such table; the message names line, column and value.
     """
     if path.stat().st_size > MOST_BYTES:
-        raise DataError("An items file must be small", found=f"{path}: {path.stat().st_size:,} bytes")
+        raise DataError(
+            "An items file must be small",
+            found=f"{path}: {path.stat().st_size:,} bytes",
+            do="write a row for each item of the test set, and no more columns than needed",
+        )
     try:
         rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path)
     except (OSError, ValueError, csv.Error) as error:
@@ -52,7 +56,11 @@ def read_items_file(path: Path) -> ItemScores:
         raise DataError("An items file must name each item", found=f"{path}: {told}", do="item,acc as the first line")
     names = [name for name in rows[0] if name not in _KNOWN]
     if not names:
-        raise DataError("An items file must have a column of scores", found=f"{path}: {', '.join(rows[0])}")
+        raise DataError(
+            "An items file must have a column of scores",
+            found=f"{path}: {', '.join(rows[0])}",
+            do="write the columns item and score",
+        )
     columns = {name: np.array([_number(path, row, name, line) for line, row in enumerate(rows, 2)]) for name in names}
     groups = tuple(str(row["group"]) for row in rows) if "group" in rows[0] else None
     order = sorted(range(len(rows)), key=lambda row: str(rows[row]["item"]))
@@ -63,7 +71,11 @@ def read_items_file(path: Path) -> ItemScores:
             None if groups is None else tuple(groups[row] for row in order),
         )  # fmt: skip
     except ValueError as error:
-        raise DataError("An items file must name each item once, with a number", found=f"{path}: {error}") from None
+        raise DataError(
+            "An items file must name each item once, with a number",
+            found=f"{path}: {error}",
+            do="write the columns item and score, a row for each item",
+        ) from None
 
 
 def _csv_rows(path: Path) -> list[Mapping[str, Any]]:
@@ -99,5 +111,9 @@ def _number(path: Path, row: Mapping[str, Any], name: str, line: int) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise DataError("Scores of items must be numbers", found=f"{path}, line {line}, column {name}: {row[name]!r}")
+        raise DataError(
+            "Scores of items must be numbers",
+            found=f"{path}, line {line}, column {name}: {row[name]!r}",
+            do="write a number, or leave the item out",
+        )
     return number

@@ -42,7 +42,9 @@ def read_given(
         return read_run_folders(path, score=score, arm_from=arm_from or NAME, take=take)
     if not path.is_file():
         raise DataError(
-            "Scores must lie in a file or a folder", found=f"{path}, neither" if path.exists() else f"no {path}"
+            "Scores must lie in a file or a folder",
+            found=f"{path}, neither" if path.exists() else f"no {path}",
+            do="mend the path",
         )
     if is_event_file(path.name) or path.suffix == wandb.SUFFIX:
         raise DataError(

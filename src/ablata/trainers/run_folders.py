@@ -55,7 +55,11 @@ def _runs(root: Path, take: curves.Take) -> Iterator[TrackedRun]:
     for number, (name, below, files) in enumerate(os.walk(root)):
         below.sort()
         if number >= _MOST_FOLDERS:
-            raise DataError(f"A folder of runs must have at most {_MOST_FOLDERS:,} folders in it", found=str(root))
+            raise DataError(
+                f"A folder of runs must have at most {_MOST_FOLDERS:,} folders in it",
+                found=str(root),
+                do="name the folders of the runs to be judged",
+            )
         folder = Path(name)
         tracker = sorted(file for file in files if file.endswith(wandb.SUFFIX))
         if tracker:

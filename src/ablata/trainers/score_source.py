@@ -77,13 +77,21 @@ def parse_score(text: str) -> ScoreSource:
     suffix = Path(file).suffix.lower()
     if colon and suffix in (".json", ".jsonl", ".csv", ".tsv") and key:
         if Path(file).is_absolute() or ".." in Path(file).parts:
-            raise SettingsError("A file of scores must lie in the run's folder or the working folder", found=text)
+            raise SettingsError(
+                "A file of scores must lie in the run's folder or the working folder",
+                found=text,
+                do="give its path from the working folder",
+            )
         if suffix in (".json", ".jsonl"):
             return ScoreSource(text, "json", key, file)
         column, at, pick = key.rpartition("@")
         column, pick = (column, pick) if at else (key, "last")
         if not re.fullmatch(_PICKS, pick):
-            raise SettingsError("Of a column the value @last, @max, @min or @step=N can be taken", found=text)
+            raise SettingsError(
+                "Of a column the value @last, @max, @min or @step=N can be taken",
+                found=text,
+                do="such as metrics.csv:acc@max",
+            )
         return ScoreSource(text, "csv", column, file, pick)
     if not text.strip() or (colon and suffix in (".json", ".csv")):
         raise SettingsError(
@@ -181,11 +189,19 @@ def line_of(name: str, output: str) -> str | None:
 def _from_pattern(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:
     matches = list(re.finditer(source.name, output, re.MULTILINE))
     if not matches:
-        raise RunError("The output must match the score's pattern", found=f"nothing matches {source.name}")
+        raise RunError(
+            "The output must match the score's pattern",
+            found=f"nothing matches {source.name}",
+            do="print a line that it matches, or mend the pattern of --score",
+        )
     text = matches[-1][1]
     value = number(text)
     if value is None:
-        raise RunError("The pattern's first group must be a number", found=repr(text))
+        raise RunError(
+            "The pattern's first group must be a number",
+            found=repr(text),
+            do=r"put the number into the first brackets, such as 'acc=([0-9.]+)'",
+        )
     return value
 
 
@@ -270,7 +286,11 @@ def _file(source: ScoreSource, folders: Sequence[Path]) -> Path:
         path = inside(folder, source.file)
         if path.is_file():
             return path
-    raise DataError("The program must have written its file of scores", found=f"no {source.file} in {folders[0]}")
+    raise DataError(
+        "The program must have written its file of scores",
+        found=f"no {source.file} in {folders[0]}",
+        do="let it write there, or name its file: --score FILE:KEY",
+    )
 
 
 def _pattern(text: str) -> ScoreSource:
@@ -278,7 +298,11 @@ def _pattern(text: str) -> ScoreSource:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise SettingsError("A pattern must be a regular expression", found=f"{text}: {error}") from None
+        raise SettingsError(
+            "A pattern must be a regular expression",
+            found=f"{text}: {error}",
+            do="put a backslash before a sign that is meant itself",
+        ) from None
     if compiled.groups < 1:
         raise SettingsError("A pattern must have a group around the number", found=text, do=f"regex:({pattern})")
     return ScoreSource(text, "regex", pattern)

@@ -51,7 +51,11 @@ def runs_of_rows(
     for number_, row in enumerate(rows, 1):
         place = f"{source}, row {number_}"
         if arm_column not in row:
-            raise DataError(f"Every row must say its arm in the column {arm_column}", found=f"{place}: an empty cell")
+            raise DataError(
+                f"Every row must say its arm in the column {arm_column}",
+                found=f"{place}: an empty cell",
+                do="fill the cell",
+            )
         cells = {name: row[name] for name in kept if name in row}
         known = _seed(row, seed_column, place)
         runs.append(GivenRun(arm=str(row[arm_column]), seed=known, scores=finite_numbers(cells), source=place))
@@ -176,6 +180,8 @@ def _seed(row: Mapping[str, Any], column: str | None, source: str) -> int | None
     value = number(row[column])
     if value is None or not abs(value) < _LARGEST_SEED or value != int(value):
         raise DataError(
-            f"A seed must be a whole number below {_LARGEST_SEED:.0e}", found=f"{source}: {column} {row[column]!r}"
+            f"A seed must be a whole number below {_LARGEST_SEED:.0e}",
+            found=f"{source}: {column} {row[column]!r}",
+            do="number the runs of an arm 0, 1, 2 ...",
         )
     return int(value)

@@ -39,7 +39,11 @@ def given_of_tracked(
     if left := len(runs) - len(ended):
         notes.append(f"{left} run{'s' * (left > 1)} that did not end, or hold no figures, are left out")
     if not ended:
-        raise DataError("There must be a run that ended and holds figures", found=f"{len(runs)} that do not")
+        raise DataError(
+            "There must be a run that ended and holds figures",
+            found=f"{len(runs)} that do not",
+            do="wait for one, or name other runs",
+        )
     grouped = all(run.group for run in ended) and len({run.group for run in ended}) > 1
     if grouped and arm_from == NAME:
         notes.append("arms are the groups of the runs")

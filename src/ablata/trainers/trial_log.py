@@ -123,7 +123,11 @@ def read_trial_log(
         value = finite_numbers({name: row.get(name, "")}).get(name)
         raw.append((number, row, status, None if status == "crash" else value))
     if not any(value is not None for *_, value in raw):
-        raise DataError("A log of trials must hold a run with a score", found=f"{source}: none in the column {name}")
+        raise DataError(
+            "A log of trials must hold a run with a score",
+            found=f"{source}: none in the column {name}",
+            do="name another column by --score",
+        )
     for number, _, _, value in raw:
         if value is not None and abs(value) > LARGEST:
             raise DataError(f"Scores must lie below {LARGEST:g}", found=f"{source}, row {number}: {value:g}")

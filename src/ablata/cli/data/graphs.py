@@ -99,7 +99,8 @@ def _chosen(control: str | None, given: dict[str, str], seed: int | None) -> lis
     if control == "identity" and given:
         option = next(iter(given)).replace("_", "-")
         raise SettingsError("--control identity counts nothing, so no setting of the count can be chosen",
-                            found=f"--control identity with --{option}")  # fmt: skip
+                            found=f"--control identity with --{option}",
+                            do="leave the option out, or --control random")  # fmt: skip
     if control is None and not given:
         return []
     place = "graph.of" if control == "random" else "graph"

@@ -174,7 +174,11 @@ def _show_one(command: Command) -> None:
         for said in last_lines(printed, 5):
             out.print(f"  | {said}", markup=False)
         if ended.status != 0 or ended.reason:
-            raise SettingsError("The program must end with status 0", found=f"status {ended.status}")
+            raise SettingsError(
+                "The program must end with status 0",
+                found=f"status {ended.status}",
+                do="mend what it printed above, and ask again",
+            )
         file = folder / HOOK_FILE
         handed, scores = handed_over(file.read_text().splitlines() if file.exists() else ())
         for source in command.sources_of_scores:

@@ -60,7 +60,11 @@ def extend(
 
     refuse_no_page(output)
     if change is not None and not foldover:
-        raise SettingsError("--change belongs to --foldover", found=f"--change {change} alone")
+        raise SettingsError(
+            "--change belongs to --foldover",
+            found=f"--change {change} alone",
+            do="add --foldover, or leave --change out",
+        )
     with Ledger(create=False) as ledger, _interrupted(name):
         extend_study(
             name, seeds, arms=typed_arms(arm) if arm else None, foldover=foldover, change=change, workers=workers,

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import SettingsError, listing
 from ablata.base.parts import OpenPart, PlainPart, settings_for
 from ablata.base.seeds import derive
 from ablata.structures.detection import Objects
@@ -60,7 +60,11 @@ def transform(thing: Any, reference: str) -> type[PlainTransform]:
     if inspect.isfunction(thing):
         required = [name for name, one in inspect.signature(thing).parameters.items() if one.default is one.empty]
         return settings_for(PlainTransform, thing, reference, required)
-    raise SettingsError("A transform must be a function of an image, or a class whose instances are", found=reference)
+    raise SettingsError(
+        "A transform must be a function of an image, or a class whose instances are",
+        found=reference,
+        do="def transform(image): return image",
+    )
 
 
 def apply_transform(
@@ -83,12 +87,12 @@ def apply_transform(
     for row in range(len(images)):
         given = (images[row],) if masks is None else (images[row], masks[row])
         found = _called(settings, given, seed, step, first + row)
-        told = [(tuple(one.shape), one.dtype) if isinstance(one, Tensor) else type(one).__name__ for one in found]
-        wanted = [(tuple(one.shape), one.dtype) for one in given]
+        told, wanted = listing(map(_told, found)), listing(map(_told, given))
         if told != wanted:
             raise SettingsError(
                 "A transform must return what it got, in the same shapes and dtypes",
                 found=f"{settings.kind} got {wanted} and returned {told}",
+                do="crop and resize by data.augment, and return uint8",
             )
         changed.append(found)
     stacked = [torch.stack(column) for column in zip(*changed, strict=True)]

@@ -64,7 +64,12 @@ class ParameterGroups(Settings):
         """
         trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         if not trainable:
-            raise SettingsError("A model must have trainable parameters", found="every parameter is frozen")
+            frozen = next(model.parameters(), None) is not None
+            raise SettingsError(
+                "A model must have trainable parameters",
+                found="every parameter is frozen" if frozen else "no parameter at all",
+                do="freeze fewer" if frozen else "keep layers as attributes, or in nn.ModuleList: a list hides them",
+            )
         for multiplier in self.multipliers:
             _check_pattern(multiplier.pattern, model, list(trainable))
         groups: dict[str, dict[str, Any]] = {}

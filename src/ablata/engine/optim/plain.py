@@ -28,7 +28,9 @@ class PlainOptimiser(PlainPart, OptimiserSettings):
         made = self.THING(groups, **arguments | {"lr": lr})
         if not isinstance(made, Optimizer):
             raise SettingsError(
-                "An optimiser must be a torch.optim.Optimizer", found=f"{self.kind}: {type(made).__name__}"
+                "An optimiser must be a torch.optim.Optimizer",
+                found=f"{self.kind}: {type(made).__name__}",
+                do="return an instance of a class derived from it",
             )
         return made
 
@@ -44,6 +46,7 @@ class PlainSchedule(PlainPart, ScheduleSettings):
                 raise SettingsError(
                     "A schedule must return the factor on the base rate, a number from 0 up",
                     found=f"{self.kind} returned {factor!r} at progress {progress}",
+                    do="1 leaves the rate as it is, 0 stops learning",
                 )
 
     def _main(self, base_lr: float, step: int, steps: int, steps_per_epoch: int) -> float:
@@ -57,7 +60,11 @@ def optimiser(thing: Any, reference: str) -> type[PlainOptimiser]:
         SettingsError: it is none.
     """
     if not (inspect.isclass(thing) and issubclass(thing, Optimizer)):
-        raise SettingsError("An optimiser must be a class derived from torch.optim.Optimizer", found=reference)
+        raise SettingsError(
+            "An optimiser must be a class derived from torch.optim.Optimizer",
+            found=reference,
+            do="derive it from torch.optim.Optimizer",
+        )
     first, *others = inspect.signature(thing).parameters.values()
     ours = OptimiserSettings.model_fields
     return settings_for(
@@ -75,5 +82,9 @@ def schedule(thing: Any, reference: str) -> type[PlainSchedule]:
         SettingsError: it is none.
     """
     if not inspect.isfunction(thing) or not inspect.signature(thing).parameters:
-        raise SettingsError("A schedule must be a function of the progress in [0, 1]", found=reference)
+        raise SettingsError(
+            "A schedule must be a function of the progress in [0, 1]",
+            found=reference,
+            do="def schedule(progress: float) -> float: return 1 - progress",
+        )
     return settings_for(PlainSchedule, thing, reference, (next(iter(inspect.signature(thing).parameters)),))

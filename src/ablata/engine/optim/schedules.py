@@ -134,6 +134,7 @@ class ScheduleSettings(Settings):
             raise SettingsError(
                 "schedule.floor must not lie above the base learning rate",
                 found=f"schedule.floor={floor:g}, optim.lr={base_lr:g}",
+                do="raise optim.lr or lower schedule.floor",
             )
 
     def shortened(self, factor: float) -> Self:

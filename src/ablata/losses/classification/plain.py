@@ -43,6 +43,7 @@ class PlainLabelLossModule(LabelLoss):
             raise SettingsError(
                 f"A loss must return a scalar, or one loss a row, here {tuple(labels.shape)}",
                 found=f"{self.plain.kind} returned {shape}",
+                do="return its mean over the rows, or one value for each",
             )
         return found
 
@@ -95,4 +96,8 @@ def label_loss(thing: Any, reference: str) -> type[PlainLabelLoss]:
         return settings_for(PlainLabelLoss, thing, reference)
     if inspect.isfunction(thing):
         return settings_for(PlainLabelLoss, thing, reference, tuple(inspect.signature(thing).parameters)[:2])
-    raise SettingsError("A loss must be a function of logits and labels, or an nn.Module class", found=reference)
+    raise SettingsError(
+        "A loss must be a function of logits and labels, or an nn.Module class",
+        found=reference,
+        do="def loss(logits, labels): ...",
+    )

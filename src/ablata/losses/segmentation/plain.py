@@ -50,7 +50,9 @@ class PlainPixelLossModule(PixelLoss):
         if not isinstance(found, Tensor) or found.shape != torch.Size(()):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise SettingsError(
-                "A loss over pixels must return a scalar", found=f"{self.settings.kind} returned {shape}"
+                "A loss over pixels must return a scalar",
+                found=f"{self.settings.kind} returned {shape}",
+                do="return the mean over the pixels that count",
             )
         return found
 
@@ -63,7 +65,11 @@ def pixel_loss(thing: Any, reference: str) -> type[PlainPixelLoss]:
     """
     module = inspect.isclass(thing) and issubclass(thing, nn.Module)
     if not module and not inspect.isfunction(thing):
-        raise SettingsError("A loss must be a function of logits and labels, or an nn.Module class", found=reference)
+        raise SettingsError(
+            "A loss must be a function of logits and labels, or an nn.Module class",
+            found=reference,
+            do="def loss(logits, labels, ignore_index: int = 255): ...",
+        )
     names = tuple(inspect.signature(thing).parameters)
     if "ignore_index" not in names:
         raise SettingsError(

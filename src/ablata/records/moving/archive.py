@@ -193,7 +193,11 @@ def open_archive(path: Path) -> Iterator[Archive]:
         try:
             archive = Archive(stack.enter_context(zipfile.ZipFile(path)), path)
         except FileNotFoundError as error:
-            raise RecordError("An exported study must be there", found=f"no file {path}") from error
+            raise RecordError(
+                "An exported study must be there",
+                found=f"no file {path}",
+                do="ablata study export NAME --output FILE writes one",
+            ) from error
         except UNREADABLE as error:
             raise RecordError(
                 "An exported study must be whole and as it was written",

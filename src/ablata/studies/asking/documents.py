@@ -92,7 +92,11 @@ def read_study(path: Path) -> Study:
     of_metric = () if asked.metric is None else ("lower",)
     given = [key for key in _PROGRAM if key in asked.model_fields_set and key not in of_metric]
     if asked.recipe is not None and given:
-        raise SettingsError(f"{given[0]} belongs to a command", found=f"{path} has the recipe {asked.recipe}")
+        raise SettingsError(
+            f"{given[0]} belongs to a command",
+            found=f"{path} has the recipe {asked.recipe}",
+            do="leave it out, or give `command` in place of `recipe`",
+        )
     control = load_recipe(asked.recipe, asked.set) if asked.recipe is not None else _command(asked, path)
     study = Study(
         name=asked.name or "unnamed",
@@ -154,6 +158,10 @@ def _tree(path: Path) -> dict[str, Any]:
         told = " ".join(str(error).split())
         raise SettingsError(f"A study's file must be {kind}", found=f"{path}: {told}") from None
     if not isinstance(tree, dict):
-        raise SettingsError("A study's file must hold keys and values", found=f"{path}: {type(tree).__name__}")
+        raise SettingsError(
+            "A study's file must hold keys and values",
+            found=f"{path}: {type(tree).__name__}",
+            do="begin with lines such as recipe: digits",
+        )
     # A date is a text to us.
     return {str(key): value for key, value in json.loads(json.dumps(tree, default=str)).items()}

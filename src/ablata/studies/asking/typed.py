@@ -67,7 +67,11 @@ def typed_arms(texts: Sequence[str]) -> dict[str, tuple[str, ...] | str]:
     settings = [text for text in texts if not _IS_WHOLE.match(text)]
     changed = typed_changes(settings, "--arm") if settings or not whole else {}
     if twice := sorted({*whole} & {*changed}):
-        raise SettingsError("An arm is a command of its own, or changes settings", found=f"--arm {twice[0]} does both")
+        raise SettingsError(
+            "An arm is a command of its own, or changes settings",
+            found=f"--arm {twice[0]} does both",
+            do="give the changes in that command, or name another arm",
+        )
     return {**changed, **whole}
 
 

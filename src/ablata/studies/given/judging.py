@@ -66,12 +66,20 @@ def judge_given(
         DataError: there is no such arm, or nothing to compare it with; the margin is not positive.
     """
     if margin is not None and not 0 < margin < float("inf"):
-        raise DataError("The margin must be a number above 0", found=f"margin {margin:g}")
+        raise DataError(
+            "The margin must be a number above 0",
+            found=f"margin {margin:g}",
+            do="give one in the score's unit, or leave it out",
+        )
     check_scores(given)
     chosen, notes = _control(given, control)
     arms = tuple(arm for arm in given.arms if arm != chosen)
     if not arms:
-        raise DataError("There must be an arm beside the control", found=f"every run belongs to {chosen}")
+        raise DataError(
+            "There must be an arm beside the control",
+            found=f"every run belongs to {chosen}",
+            do="add runs of another arm, or name another control by --control",
+        )
     if len(arms) > _MOST_ARMS:
         raise DataError(
             f"At most {_MOST_ARMS} arms are judged together",

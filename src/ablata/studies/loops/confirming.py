@@ -38,7 +38,9 @@ def confirm(
     best = scores.loop.best
     if best == 0:
         raise SettingsError(
-            "A loop must have kept a change before its gain can be confirmed", found=f"loop {name} kept none yet"
+            "A loop must have kept a change before its gain can be confirmed",
+            found=f"loop {name} kept none yet",
+            do="go on with ablata loop try",
         )
     seeds = sorted({one.seed for one in scores.of(best, "confirm")})
     while len(seeds) < count:

@@ -172,10 +172,18 @@ def _scores(
     """
     said = " | ".join(last_lines(output, _SHOWN_LINES)) or "it printed nothing"
     if ended.reason == "timeout":
-        raise RunError(f"A run must end within {duration(command.timeout)}", found=f"it was ended; last lines: {said}")
+        raise RunError(
+            f"A run must end within {duration(command.timeout)}",
+            found=f"it was ended; last lines: {said}",
+            do="give it more by --timeout, or make it shorter",
+        )
     if ended.status != 0:
         how = f"exit status {ended.status}" if ended.status > 0 else f"signal {-ended.status}"
-        raise RunError("The program must end with status 0", found=f"{how}; last lines: {said}")
+        raise RunError(
+            "The program must end with status 0",
+            found=f"{how}; last lines: {said}",
+            do="mend the program; ablata runs retry runs it again",
+        )
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - _MOST_OUTPUT))
         text = file.read().decode("utf-8", "replace")
@@ -191,7 +199,11 @@ def working_folder(command: Command, home: Path) -> Path:
     """
     folder = Path(command.folder)
     if not folder.is_dir():
-        raise SettingsError("A command's working folder must exist", found=f"no {folder}")
+        raise SettingsError(
+            "A command's working folder must exist",
+            found=f"no {folder}",
+            do="bring it back, or ask anew from the folder where it is now",
+        )
     return folder if command.ref is None else worktree_folder(folder, command.ref, home / WORKTREES)
 
 

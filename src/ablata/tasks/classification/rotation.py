@@ -53,7 +53,9 @@ class Rotation(Settings):
         network.train(training)
         if "features" not in outputs:
             raise SettingsError(
-                "The head for rotation needs a network that names its features", found=", ".join(outputs)
+                "The head for rotation needs a network that names its features",
+                found=", ".join(outputs),
+                do='return {"logits": ..., "features": ...}',
             )
         return RotationNetwork(network, outputs["features"].shape[1])
 

@@ -189,7 +189,9 @@ class ClassifyTask(DistillableTask):
         shape = tuple(logits.shape)
         if shape != (1, classes):
             raise DataError(
-                "The network must give one logit a class", found=f"logits {shape} for {classes} classes and one image"
+                "The network must give one logit a class",
+                found=f"logits {shape} for {classes} classes and one image",
+                do=f"return a tensor [B, {classes}], which num_classes of the constructor tells",
             )
         with torch.no_grad():
             for name in self.own_protocols():

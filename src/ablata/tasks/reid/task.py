@@ -180,10 +180,16 @@ class ReidentifyTask(DistillableTask):
         logits, features = (tuple(outputs[name].shape) for name in ("logits", "features"))
         if logits != (1, classes):
             raise DataError(
-                "The network must give one logit an identity", found=f"logits {logits} for {classes} and one image"
+                "The network must give one logit an identity",
+                found=f"logits {logits} for {classes} and one image",
+                do="return [B, num_classes]",
             )
         if len(features) != 2:
-            raise DataError("The network must give one vector of features an image", found=f"features {features}")
+            raise DataError(
+                "The network must give one vector of features an image",
+                found=f"features {features}",
+                do='return {"logits": ..., "features": [B, D]}',
+            )
         with torch.no_grad():
             for name in self.own_protocols():
                 self._features(self.model, batch.images[:2], name)

@@ -52,6 +52,7 @@ def check_shapes(model: Segmenter, classes: Sequence[str], batch: SegmentationBa
             raise DataError(
                 f"An output must have a logit for each of the {len(classes)} classes at every pixel of its label",
                 found=f"{name} is {_by(logits.shape)} for labels {_by(batch.labels.shape)}",
+                do="return [B, num_classes, h, w]",
             )
 
 
@@ -67,7 +68,9 @@ def check_loss(settings: PixelLossSettings, criterion: PixelLoss, classes: Seque
         criterion(torch.zeros(1, len(classes), 1, 1, device=device), labels)
     except ValueError as error:
         raise SettingsError(
-            "The loss must fit the classes of the data", found=f"loss={getattr(settings, 'kind', settings)}: {error}"
+            "The loss must fit the classes of the data",
+            found=f"loss={getattr(settings, 'kind', settings)}: {error}",
+            do="change loss, or the number its settings name",
         ) from None
 
 
@@ -78,6 +81,7 @@ def _check_labels(labels: Tensor, classes: int) -> None:
         raise DataError(
             f"Labels must be classes 0 to {classes - 1}, or {IGNORE} for ignored",
             found=f"{len(odd):,} pixels with labels such as {found}",
+            do="number them so, and give 255 to pixels without a class",
         )
 
 

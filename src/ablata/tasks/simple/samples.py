@@ -204,6 +204,7 @@ def samples_digest(dataset: Any, most: int = _HASHED) -> str:
         raise DataError(
             "A data set must be map-style, with __len__ and __getitem__, and hold a sample",
             found=f"a {type(dataset).__name__}" + (" without a sample" if hasattr(dataset, "__len__") else ""),
+            do="write __len__, and __getitem__ of a position",
         )
     hasher, seeded = hashlib.blake2b(str(len(dataset)).encode(), digest_size=12), SeededSamples(dataset, 0)
     for row in np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int)).tolist():

@@ -35,7 +35,7 @@ import torch
 from PIL import Image
 from pydantic import Field
 from torch import Tensor, nn
-from torch.utils.data import default_collate
+from torch.utils.data import Subset, default_collate
 
 from ablata.base.errors import AblataError, DataError, SettingsError, choices, listing, nearest
 from ablata.base.metric import Metric
@@ -47,6 +47,7 @@ from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import RunContext, Task
 from ablata.records.run_folder.gallery import Gallery
+from ablata.tasks.dataset_task import evenly_spaced
 from ablata.tasks.simple.samples import BatchOrder, CollatedBatch, SeededSamples, known_samples_digest, read_batches
 
 
@@ -174,7 +175,11 @@ class SimpleTask(Task[CollatedBatch]):
         self.model = recipe.build_model()
         self.datasets = dict(recipe.build_datasets(context.cache))
         if not {"train", "val"} <= self.datasets.keys():
-            raise DataError("build_datasets must return train and val", found=listing(self.datasets) or "nothing")
+            raise DataError(
+                "build_datasets must return train and val",
+                found=listing(self.datasets) or "nothing",
+                do='return {"train": ..., "val": ...}',
+            )
         self.splits = tuple(split for split in ("minival", "val") if split in self.datasets)
         self.samples = SeededSamples(self.datasets["train"], seed)
         self.order = BatchOrder(len(self.samples), recipe.train.batch_size, seed)
@@ -203,7 +208,11 @@ class SimpleTask(Task[CollatedBatch]):
             metrics = self.recipe.compute_metrics(outputs, part.values)
         for name, term in terms.items():
             if not isinstance(term, Tensor) or term.ndim:
-                raise SettingsError("compute_loss must return scalars", found=f"{name}: {_shape(term)}")
+                raise SettingsError(
+                    "compute_loss must return scalars",
+                    found=f"{name}: {_shape(term)}",
+                    do="return the mean over the batch, or a dict of such terms",
+                )
         for name, value in metrics.items():
             if not isinstance(value, Tensor) or value.shape[:1] != (len(part),):
                 raise SettingsError(
@@ -246,6 +255,19 @@ class SimpleTask(Task[CollatedBatch]):
         totals = {name: float(group.all_reduce_sum(value)) for name, value in sums.items()}
         samples = totals.pop("samples")
         return {name: value / samples for name, value in totals.items()}
+
+    @contextmanager
+    def evaluating_part(self, samples: int) -> Iterator[float]:
+        """Shorten the splits that are scored; see `Task.evaluating_part`."""
+        whole = {split: self.datasets[split] for split in self.splits}
+        parts = {
+            split: Subset(one, evenly_spaced(np.arange(len(one)), samples).tolist()) for split, one in whole.items()
+        }
+        self.datasets |= parts
+        try:
+            yield sum(map(len, parts.values())) / max(1, sum(map(len, whole.values())))
+        finally:
+            self.datasets |= whole
 
     def evaluation_batches(self, split: str, rows: range | list[int]) -> Iterator[CollatedBatch]:
         """Yield rows of a split in order, on the device; random augmentations, if any, are the same each time."""

@@ -26,15 +26,23 @@ def read_text(path: Path) -> str:
     """
     size = path.stat().st_size
     if size > MOST_BYTES:
-        raise DataError("A file of results must have at most 256 MiB", found=f"{path}: {size / 2**20:.0f} MiB")
+        raise DataError(
+            "A file of results must have at most 256 MiB",
+            found=f"{path}: {size / 2**20:.0f} MiB",
+            do="keep the rows of the scores that are judged",
+        )
     raw = path.read_bytes()
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
-        raise DataError("A file of results must be text in UTF-8", found=f"{path}: {error.reason}") from None
+        raise DataError(
+            "A file of results must be text in UTF-8", found=f"{path}: {error.reason}", do="save it as UTF-8"
+        ) from None
     if "\0" in text:
-        raise DataError("A file of results must be text", found=f"{path}: it holds zero bytes")
+        raise DataError(
+            "A file of results must be text", found=f"{path}: it holds zero bytes", do="save it as CSV or JSON"
+        )
     return text
 
 
@@ -85,9 +93,17 @@ def _json_lines(text: str, path: Path) -> list[Mapping[str, Any]]:
             if rows and place == len(lines) - 1:
                 break
             found = f"{path}, line {number}: {error.msg if isinstance(error, json.JSONDecodeError) else error}"
-            raise DataError("A JSON file must be one document, or one object a line", found=found) from None
+            raise DataError(
+                "A JSON file must be one document, or one object a line",
+                found=found,
+                do="one object a line, or one list of objects",
+            ) from None
         if not isinstance(row, dict):
-            raise DataError("Each line of a JSON file must be an object", found=f"{path}, line {number}: {line[:40]}")
+            raise DataError(
+                "Each line of a JSON file must be an object",
+                found=f"{path}, line {number}: {line[:40]}",
+                do='write {"arm": ..., "seed": ..., "accuracy": ...}',
+            )
         rows.append(row)
     return rows
 
@@ -153,7 +169,11 @@ def _texts(row: Mapping[str, Any]) -> Row:
 def _separated(text: str, path: Path) -> list[Row]:
     head = "\n".join(text.splitlines()[:20])
     if not head.strip():
-        raise DataError("A table must have a line of names and rows below it", found=f"{path}: an empty file")
+        raise DataError(
+            "A table must have a line of names and rows below it",
+            found=f"{path}: an empty file",
+            do="write a header and a row for each run",
+        )
     delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(head)
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True))
@@ -163,17 +183,29 @@ def _separated(text: str, path: Path) -> list[Row]:
     names = [name.strip() for name in filled[0][1]]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError("A table's columns must have different names", found=f"{path}: {twice!r} comes twice")
+        raise DataError(
+            "A table's columns must have different names", found=f"{path}: {twice!r} comes twice", do="rename one"
+        )
     if figures := [name for name in names if "." in name and number(name) is not None]:
         raise DataError(
-            "A table's first line must hold the names of its columns", found=f"{path}: {figures[0]} in the first line"
+            "A table's first line must hold the names of its columns",
+            found=f"{path}: {figures[0]} in the first line",
+            do="add a line such as arm,seed,accuracy",
         )
     if len(filled) < 2:
-        raise DataError("A table must have rows below its line of names", found=f"{path}: {', '.join(names)[:80]}")
+        raise DataError(
+            "A table must have rows below its line of names",
+            found=f"{path}: {', '.join(names)[:80]}",
+            do="add a row for each run",
+        )
     for number_, row in filled[1:]:
         if len(row) > len(names) and any(cell.strip() for cell in row[len(names) :]):
             found = f"{path}, line {number_}: {len(row)} cells, {len(names)} names"
-            raise DataError("A table's rows must have no more cells than it has names", found=found)
+            raise DataError(
+                "A table's rows must have no more cells than it has names",
+                found=found,
+                do="put a value with a comma in quotation marks",
+            )
     rows_ = [_cells(names, row) for _, row in filled[1:]]
     if delimiter == ",":
         return rows_
