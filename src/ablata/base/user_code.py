@@ -93,8 +93,11 @@ class CodeFolder:
         """Return a line that says which copies were read because files have moved or changed; None: none were."""
         if not self.used:
             return None
-        told = [f"{file} {'has changed' if Path(file).is_file() else 'is gone'}" for file in self.changed]
-        return f"{listing(told)} since this was trained: the copy in {self.folder} is used"
+        changed = [file for file in self.changed if Path(file).is_file()]
+        gone = [file for file in self.changed if file not in changed]
+        told = [f"{listing(gone)} {'are' if len(gone) > 1 else 'is'} gone"] * bool(gone)
+        told += [f"{listing(changed)} {'have' if len(changed) > 1 else 'has'} changed"] * bool(changed)
+        return f"{' and '.join(told)} since this was trained: the copy in {self.folder} is used"
 
 
 def _equal(first: Path, second: Path) -> bool:

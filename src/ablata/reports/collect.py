@@ -21,14 +21,16 @@ from ablata.records.questions.account import EXPLORATORY, SEEN
 from ablata.records.questions.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
 from ablata.records.questions.scored_on import scored_on
 from ablata.records.rows import ArmRow, RunRow, StudyRow
-from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
+from ablata.reports.collect_runs import arm_curves, cost_of, run_view
 from ablata.reports.factorial.confirmed import confirmed_words
 from ablata.reports.factorial.record import FactorialRecord
+from ablata.reports.factorial.view import FactorialView
 from ablata.reports.forks import fork_words
 from ablata.reports.guards import guard_views
 from ablata.reports.impossible import impossible
 from ablata.reports.judged import kept_view
 from ablata.reports.pick import pick_view
+from ablata.reports.provenance import ENDED, code_notes, environments, fingerprints
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
 from ablata.reports.standing.account import account_views
@@ -39,9 +41,7 @@ from ablata.reports.view import (
     ChangeView,
     CostView,
     CurveView,
-    EnvironmentView,
     Estimate,
-    FactorialView,
     MetricView,
     PickView,
     PlanView,
@@ -72,7 +72,6 @@ from ablata.stats.planning import MOST_SEEDS
 from ablata.stats.waves import EXTENDABLE, wave_level
 
 MOST_CURVES = 3
-ENDED = ("completed", "diverged")
 NO_LOSS = ("train/lr", "train/gradient_norm")
 
 
@@ -188,9 +187,9 @@ def study_view(
         plan=_plan(ledger, study),
         progress=_progress(study, cells),
         curves=_curves(ledger, study, placed) if curves else (),
-        environments=_environments(ledger, taken),
-        fingerprints=_fingerprints(taken),
-        code_notes=_code_notes(placed),
+        environments=environments(ledger, taken),
+        fingerprints=fingerprints(placed),
+        code_notes=code_notes(placed),
         impossible=_impossible(study),
         time_notes=(*_time_notes(study, placed), *_apart_notes(study), *_without_items(study)),
         aa=_aa(study),
@@ -484,19 +483,6 @@ def _curves(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]])
     return tuple(CurveView(name=name, arms=arm_curves(curves, name, owners, order)) for name in names)
 
 
-def _environments(ledger: Ledger, runs: Sequence[RunRow]) -> tuple[EnvironmentView, ...]:
-    """The environment classes of the runs, the one with most runs first."""
-    classes = [run.environment for run in runs if run.state in ENDED]
-    order = sorted(set(classes), key=lambda one: (-classes.count(one), one))
-    return tuple(environment_view(one, ledger.environments.get(one) or {}, classes.count(one)) for one in order)
-
-
-def _fingerprints(runs: Sequence[RunRow]) -> tuple[tuple[str, str], ...]:
-    """Code and data the runs were made with; more than one of a kind are listed each."""
-    kinds = (("code", {run.code for run in runs}), ("data", {run.data for run in runs}))
-    return tuple((kind, value) for kind, values in kinds for value in sorted(values))
-
-
 def _without_items(study: _Study) -> Iterator[str]:
     """Say why the noise of a study that was to read it from single images is that of its scores."""
     if study.without_items:
@@ -546,14 +532,3 @@ def _aa(study: _Study) -> AaResult | None:
         return None
     ended.sort(key=lambda run: (run.started or 0.0, run.seed))
     return judge_aa([study.values.get(run.id, math.nan) for run in ended], alpha=study.rule.alpha)
-
-
-def _code_notes(placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
-    """Sentences on runs that differ in code: in ablata's own, or within an arm in the files of the user's."""
-    ended = [(arm, *run.code.partition("-")[::2]) for arm, run in placed if run.state in ENDED]
-    versions = len({ours for _, ours, _ in ended})
-    notes = [f"The runs were made with {versions} different versions of ablata's code."] if versions > 1 else []
-    for arm in dict.fromkeys(arm for arm, _, _ in ended):
-        files = len({theirs for name, _, theirs in ended if name == arm})
-        notes += [f"The runs of {arm} were made with {files} different versions of its own files."] if files > 1 else []
-    return tuple(notes)

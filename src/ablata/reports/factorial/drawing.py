@@ -7,10 +7,11 @@ from statistics import NormalDist
 from markupsafe import Markup
 
 from ablata.reports.factorial.record import cell_words, flag_words
+from ablata.reports.factorial.view import FactorialView
 from ablata.reports.figures import Figures
 from ablata.reports.plots.drawing import Scale, element, image, line, reach, text, tick_labels, ticks
 from ablata.reports.sections import FigureSection, Section, TableCell, TableSection
-from ablata.reports.view import FactorialView, StudyView
+from ablata.reports.view import StudyView
 
 _MOST_NAMED = 2
 """Interactions that the half-normal plot names; more would stand over each other."""

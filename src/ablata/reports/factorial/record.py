@@ -10,16 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from ablata.base.errors import listing
-from ablata.reports.view import (
-    ArmView,
-    CellView,
-    ChangeView,
-    CostView,
-    Estimate,
-    FactorialView,
-    InteractionView,
-    SeedView,
-)
+from ablata.reports.factorial.view import CellView, FactorialView, InteractionView
+from ablata.reports.view import ArmView, ChangeView, CostView, Estimate, SeedView
 from ablata.stats import Verdict
 from ablata.stats.factors.designs import Design, names_of
 from ablata.stats.factors.factorial import FactorialResult, FactorResult, predicted_best

@@ -1,0 +1,47 @@
+"""What the runs of a study were made with: code, data, machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablata.base.errors import listing
+from ablata.records.ledger import Ledger
+from ablata.records.rows import RunRow
+from ablata.reports.collect_runs import environment_view
+from ablata.reports.view import EnvironmentView
+
+ENDED = ("completed", "diverged")
+_MOST = 4
+"""Arms that are named where code or data differ."""
+
+
+def environments(ledger: Ledger, runs: Sequence[RunRow]) -> tuple[EnvironmentView, ...]:
+    """Return the environment classes of the runs, the one with most runs first."""
+    classes = [run.environment for run in runs if run.state in ENDED]
+    order = sorted(set(classes), key=lambda one: (-classes.count(one), one))
+    return tuple(environment_view(one, ledger.environments.get(one) or {}, classes.count(one)) for one in order)
+
+
+def fingerprints(placed: Sequence[tuple[str, RunRow]]) -> tuple[tuple[str, str], ...]:
+    """Return code and data that the runs were made with; where there are several, whose they are."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for arm, run in placed:
+        found.setdefault(("code", run.code), []).append(arm)
+        found.setdefault(("data", run.data), []).append(arm)
+    single = {kind for kind in ("code", "data") if sum(kind == one for one, _ in found) == 1}
+    named = {key: [*dict.fromkeys(arms)] for key, arms in sorted(found.items())}
+    return tuple(
+        (kind if kind in single else f"{kind} of {listing(arms[:_MOST])}{', ...' * (len(arms) > _MOST)}", value)
+        for (kind, value), arms in named.items()
+    )
+
+
+def code_notes(placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
+    """Return sentences on runs that differ in code: in ablata's own, or within an arm in the files of the user's."""
+    ended = [(arm, *run.code.partition("-")[::2]) for arm, run in placed if run.state in ENDED]
+    versions = len({ours for _, ours, _ in ended})
+    notes = [f"The runs were made with {versions} different versions of ablata's code."] if versions > 1 else []
+    for arm in dict.fromkeys(arm for arm, _, _ in ended):
+        files = len({theirs for name, _, theirs in ended if name == arm})
+        notes += [f"The runs of {arm} were made with {files} different versions of its own files."] if files > 1 else []
+    return tuple(notes)
