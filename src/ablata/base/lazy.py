@@ -23,6 +23,7 @@ def lazy_names(package: str, places: Mapping[str, str]) -> tuple[Callable[[str],
     """
 
     def get(name: str) -> Any:
+        """Return what a name of the package stands for; it is imported now."""
         if name not in places:
             close = nearest(name, places) if not name.startswith("_") else None
             raise AttributeError(

@@ -133,6 +133,7 @@ class Database:
         """Give a connection on which a transaction has begun, waiting while the database is locked or out of reach."""
 
         def begin() -> Connection:
+            """Connect and begin a transaction."""
             self._refuse_another_file()
             connection = self.engine.connect()
             try:

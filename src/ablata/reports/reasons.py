@@ -59,6 +59,7 @@ def rounded(view: StudyView) -> StudyView:
     figures = Figures.of(view, minus="-")
 
     def reason(arm: ArmView) -> str:
+        """Return an arm's reason with its interval in the figures of the table."""
         if arm.effect is None or arm.effect.low is None or arm.effect.high is None:
             return arm.reason
         low, high = arm.effect.low, arm.effect.high

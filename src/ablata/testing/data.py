@@ -18,7 +18,7 @@ from ablata.structures.ignore import IGNORE
 from ablata.testing.models import chosen, part_of
 
 
-class _Images(Settings):
+class _ImageHolder(Settings):
     part: AnyImageData = Digits()
 
 
@@ -117,7 +117,7 @@ class LabelDataSuite(DataSuite):
 class ImageDataSuite(LabelDataSuite):
     """What every set of images with one label each must do."""
 
-    holder: ClassVar[Settings] = _Images()
+    holder: ClassVar[Settings] = _ImageHolder()
 
 
 class SegmentationDataSuite(LabelDataSuite):

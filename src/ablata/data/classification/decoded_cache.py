@@ -78,6 +78,7 @@ def prepare(
     """
 
     def fill(draft: Path) -> dict[str, object]:
+        """Decode every image into one file."""
         with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
             sizes = np.array(list(pool.map(size_of, images)), dtype=np.int64).reshape(-1, 2)
             ends = np.cumsum(3 * sizes.prod(axis=1))

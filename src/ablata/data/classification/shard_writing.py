@@ -63,6 +63,7 @@ def pack_folder(folder: str, target: Path, cache: Path, tar_bytes: int) -> Packe
     _refuse_full_disk(target, found)
 
     def fill(draft: Path) -> None:
+        """Write the tars of each source, and the names of the classes."""
         for source in SOURCES:
             tars[str(source)] = _write(draft, source, found, root, tar_bytes)
         write_text(draft / "classes.txt", "".join(f"{name}\n" for name in found.classes))

@@ -258,6 +258,7 @@ class _Looked:
         seen = self.seen.setdefault(name, {})
 
         def decoded(row: int) -> np.ndarray | str:
+            """Return the pixels of a row, or what is wrong with its file."""
             try:
                 pixels = source.pixels(row)
                 seen.setdefault(pixel_digest(pixels), _file_name(source, row))

@@ -221,6 +221,7 @@ def _brushed(fields: Fields, size: tuple[int, int]) -> np.ndarray:
     place = 0
 
     def take(count: int) -> int:
+        """Return the number that the next bits hold."""
         nonlocal place
         if place + count > len(bits):
             raise FieldError("rle must be complete", f"{fields.where}: it ends after {len(packed)} bytes")

@@ -152,6 +152,7 @@ class _Brush:
         name = hashlib.sha256(f"{settings}|{content}".encode()).hexdigest()[:32]
 
         def fill(draft: Path) -> None:
+            """Paint a mask for each image."""
             over = 0
             for split, source in sources.items():
                 for file, entry in zip(source.files, source.entries, strict=True):

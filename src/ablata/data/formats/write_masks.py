@@ -36,6 +36,7 @@ def convert_masks(settings: Shapes, cache: Path, output: Path) -> Written:
                   do="choose an --output on another disk")  # fmt: skip
 
     def fill(draft: Path) -> None:
+        """Copy images and write masks of classes."""
         for split, pairs in found.pairs.items():
             names = [pair.image.name for pair in pairs]
             stems = {pair.image.stem for pair in pairs}

@@ -21,7 +21,7 @@ def write_yolo(kept: KeptSet, folder: Path, done: Written) -> None:
     An object with a mask becomes a polygon. Several polygons, and the outlines of a mask of pixels, are joined to one
     by lines without area, as Ultralytics joins them. Ignored objects are left out, and told.
     """
-    lines = _Lines(done)
+    lines = _LineWriter(done)
     for split, images in kept.splits.items():
         (folder / "labels" / split).mkdir(parents=True)
         for image in images:
@@ -37,7 +37,7 @@ def write_yolo(kept: KeptSet, folder: Path, done: Written) -> None:
     write_text(folder / "data.yaml", f"{places}nc: {len(kept.classes)}\nnames:\n{names}")
 
 
-class _Lines:
+class _LineWriter:
     """Writes objects as lines, and counts what the format cannot hold."""
 
     def __init__(self, done: Written) -> None:

@@ -77,7 +77,7 @@ def describe(folder: Path, reading: Reading) -> Described:
     labels = {image: _label_file(folder, image) for image, _ in images}
     found = [label for label in labels.values() if label is not None]
     names = config.names or _listed_names(folder) or _numbered(folder, found, reading)
-    lines = _Lines(folder, names, config.keypoints, config.file)
+    lines = _LineReader(folder, names, config.keypoints, config.file)
     described = []
     for image, split in images:
         label = labels[image]
@@ -334,7 +334,7 @@ def _refuse_lone(folder: Path, listed: set[Path], used: set[Path], findings: Fin
 
 
 @dataclass(frozen=True)
-class _Lines:
+class _LineReader:
     """Reads label files.
 
     Attributes:

@@ -86,6 +86,7 @@ def video_writer(file: Path, rate: float) -> Iterator[Callable[[np.ndarray], Non
         writer = cv2.VideoWriter()
 
         def add(frame: np.ndarray) -> None:
+            """Write an image uint8 [H, W, 3]; the first one decides height and width."""
             if not writer.isOpened():
                 height, width = frame.shape[:2]
                 if not writer.open(str(named), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height)):

@@ -40,7 +40,7 @@ class _Failure:
         return DataError(self.must, found=self.found, do=self.do)
 
 
-class _Images(Dataset[Tensor | _Failure]):
+class _ImageFiles(Dataset[Tensor | _Failure]):
     """Image files of which a whole batch is read at a time."""
 
     def __init__(self, files: Sequence[Stored], cut: ImageDecoder, seed: int) -> None:
@@ -94,7 +94,7 @@ class FileReader:
     def __init__(self, files: Sequence[Stored], cut: ImageDecoder, seed: int, workers: int, pinned: bool) -> None:
         self._stream = _Stream()
         self._loader: DataLoader[Tensor | _Failure] = DataLoader(
-            _Images(files, cut, seed),
+            _ImageFiles(files, cut, seed),
             sampler=self._stream,
             batch_size=None,
             collate_fn=_as_is,

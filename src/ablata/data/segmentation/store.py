@@ -111,6 +111,7 @@ def decoded_pairs(
     """
 
     def fill(draft: Path) -> dict[str, object]:
+        """Decode all pairs into one file."""
         palettes, highest = Palettes(), list[int]()
         threads = min(8, usable_cores())
         with ThreadPoolExecutor(threads) as pool:

@@ -126,6 +126,7 @@ def _painted(crowd: Crowd, source: Source, count: int, before: int, cache: Path)
     each = crowd.cameras * crowd.images
 
     def fill(draft: Path) -> dict[str, object]:
+        """Paint the images of every identity."""
         shape = (count * each, 3, crowd.height, crowd.width)
         images = np.lib.format.open_memmap(draft / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
         cameras = [crowd.camera(number) for number in range(crowd.cameras)]

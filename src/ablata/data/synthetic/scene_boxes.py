@@ -280,6 +280,7 @@ def _painted(scenes: PlantedScenes, source: int, count: int, cache: Path) -> tup
     """Return the images of a source and the digest of their pixels and masks."""
 
     def fill(draft: Path) -> dict[str, object]:
+        """Paint every scene and its instances."""
         shape = (count, scenes.height, scenes.width)
         images = np.lib.format.open_memmap(draft / "images.npy", mode="w+", dtype=np.uint8, shape=(*shape, 3))
         instances = np.lib.format.open_memmap(draft / "instances.npy", mode="w+", dtype=np.uint8, shape=shape)

@@ -127,6 +127,7 @@ def _painted(streets: Streets, source: Source, count: int, cache: Path) -> tuple
     """Return the images of a source and the digest of their pixels."""
 
     def fill(draft: Path) -> dict[str, object]:
+        """Paint every scene."""
         shape = (count, 3, streets.height, streets.width)
         images = np.lib.format.open_memmap(draft / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
         labels = np.zeros(count, np.int64)

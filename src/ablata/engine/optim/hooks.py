@@ -74,6 +74,7 @@ def add_lookahead(optimiser: Optimizer, settings: Lookahead) -> None:
 
     @torch.no_grad()
     def keep_start(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
+        """Keep the weights before the first step: the slow ones begin there."""
         # An optimiser takes a non-empty state for an initialised one: the slow weights enter it after its first step.
         for group in optimiser.param_groups:
             for parameter in _moving(group):
@@ -82,6 +83,7 @@ def add_lookahead(optimiser: Optimizer, settings: Lookahead) -> None:
 
     @torch.no_grad()
     def synchronise(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
+        """Move the slow weights, every few steps, and set the fast ones to them."""
         for parameter, start in starts.items():
             optimiser.state[parameter]["lookahead_slow"] = start
         starts.clear()

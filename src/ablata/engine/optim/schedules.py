@@ -105,6 +105,7 @@ class ScheduleSettings(Settings):
         main_steps = total_steps - offset if placement == "in" else total_steps
 
         def schedule(step: int) -> float:
+            """Return the rate of a step, warm-up counted in."""
             if self.per == "epoch":
                 step -= step % steps_per_epoch
             within = min(max(step - offset, 0), main_steps)

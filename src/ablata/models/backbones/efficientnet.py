@@ -38,7 +38,7 @@ class _Scale(NamedTuple):
     dropout: float
 
 
-class _Group(NamedTuple):
+class _StageRow(NamedTuple):
     expansion: int
     kernel: int
     stride: int
@@ -62,13 +62,13 @@ _SCALES = {
     "lite4": _Scale(1.4, 1.8, 0.3),
 }
 _GROUPS = (
-    _Group(1, 3, 1, 16, 1),
-    _Group(6, 3, 2, 24, 2),
-    _Group(6, 5, 2, 40, 2),
-    _Group(6, 3, 2, 80, 3),
-    _Group(6, 5, 1, 112, 3),
-    _Group(6, 5, 2, 192, 4),
-    _Group(6, 3, 1, 320, 1),
+    _StageRow(1, 3, 1, 16, 1),
+    _StageRow(6, 3, 2, 24, 2),
+    _StageRow(6, 5, 2, 40, 2),
+    _StageRow(6, 3, 2, 80, 3),
+    _StageRow(6, 5, 1, 112, 3),
+    _StageRow(6, 5, 2, 192, 4),
+    _StageRow(6, 3, 1, 320, 1),
 )
 _OUTPUTS = {0: "stem", 1: "stage1", 2: "stage2", 4: "stage3", 6: "stage4"}
 """The output that a group of blocks ends."""
@@ -221,7 +221,7 @@ class InvertedResidual(nn.Module):
     """
 
     def __init__(
-        self, settings: EfficientNetSettings, group: _Group, inputs: int, outputs: int, stride: int, drop: float
+        self, settings: EfficientNetSettings, group: _StageRow, inputs: int, outputs: int, stride: int, drop: float
     ) -> None:
         super().__init__()
         conv, act, wide = settings.conv, settings.activation, inputs * group.expansion

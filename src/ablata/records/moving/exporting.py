@@ -99,6 +99,7 @@ def export_study(
                 files.append((place, file))
 
     def entries() -> Iterator[tuple[str, bytes | Path]]:
+        """Yield the archive's files, by name."""
         yield "study.json", encode(asdict(study)).encode()
         yield "runs.json", encode(asdict(runs)).encode()
         for run_id, points in curves.items():

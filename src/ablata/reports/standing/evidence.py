@@ -1,4 +1,4 @@
-"""What a view says of the evidence behind verdicts: waves, corrected effects, earlier noise, measured pairing."""
+"""What a view says of the evidence behind verdicts: waves, corrected effects, earlier noise and verdicts, pairing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ablata.records.ledger import Ledger
-from ablata.reports.view import ArmView, HistoryView
+from ablata.records.questions.account import BEFORE, EarlierVerdict, account_of
+from ablata.records.rows import ArmRow, StudyRow
+from ablata.reports.view import ArmView, HistoryView, JudgementView
 from ablata.stats import ArmLook, Calibration, Replay, Rule, procedure_of, rules_of
 from ablata.stats.assumptions.pairing import Pairing, measured_pairing
 from ablata.stats.corrected import corrected_effect
@@ -73,3 +75,21 @@ def pairing_of(scores: Mapping[str, Sequence[float | None]], control: str, *, se
     """
     columns = [scores[control], *(column for name, column in scores.items() if name != control)]
     return measured_pairing(np.array(columns, dtype=np.float64).T) if seeded and len(columns) > 1 else None
+
+
+def account_views(ledger: Ledger, row: StudyRow, arms: Sequence[ArmRow]) -> tuple[JudgementView, ...]:
+    """Return the judgements of a study's questions by other studies: those it was fixed with, and later ones.
+
+    Those of before are read from its specification too: the studies may be in another ledger, or gone.
+    """
+    known = [EarlierVerdict(**one) for one in row.spec.get(BEFORE, ())]
+    fixed = {(one.study, one.arm) for one in known}
+    now = account_of(ledger, arms, row.spec["metric"]["key"], without=row.name)
+    later = [one for one in now if (one.study, one.arm) not in fixed]
+    return tuple(
+        JudgementView(
+            arm=one.arm, study=one.study, alias=one.alias, verdict=one.verdict, seeds=one.seeds, looks=one.looks,
+            margin=one.margin, before=one in known,
+        )
+        for one in (*known, *later)
+    )  # fmt: skip

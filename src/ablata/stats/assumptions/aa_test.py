@@ -198,6 +198,7 @@ def _order(values: Floats, rng: np.random.Generator) -> tuple[float, float, floa
     time = np.arange(len(values), dtype=np.float64)
 
     def both(order: Floats) -> tuple[Floats, Floats]:
+        """Return drift and likeness of neighbours of orders of ranks, float64 (orders, runs)."""
         centred = order - order.mean(axis=1, keepdims=True)
         squares = np.square(centred).sum(axis=1)
         off = time - time.mean()

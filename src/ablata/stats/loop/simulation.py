@@ -67,7 +67,7 @@ class LoopsPlayed:
         return float(100 * self.gain.mean() / self.runs.mean())
 
 
-class _Group:
+class _RunGroup:
     """Runs of one code in many loops: count, mean and sum of squares, updated run by run."""
 
     def __init__(self, loops: int) -> None:
@@ -95,7 +95,7 @@ class _Pool(NamedTuple):
     df: Floats
     square_weights: Floats
 
-    def with_group(self, group: _Group) -> _Pool:
+    def with_group(self, group: _RunGroup) -> _Pool:
         keeps = fading(group.df)
         return _Pool(
             keeps * self.squares + group.squares,
@@ -120,7 +120,7 @@ class _Loops:
         self.loops = effects.shape[1]
         self.true, self.runs = np.zeros(self.loops), np.zeros(self.loops)
         self.pool = _Pool(np.zeros(self.loops), np.zeros(self.loops), np.zeros(self.loops))
-        self.baseline = _Group(self.loops)
+        self.baseline = _RunGroup(self.loops)
         self.shared = shared
         self.seeds = np.zeros((0, self.loops))
         self.renew(np.ones(self.loops, dtype=np.bool_))
@@ -146,7 +146,7 @@ class _Loops:
             self.baseline.add(self.score(self.true, self.baseline.count), where)
         self.runs += self.bounds.base_runs * where
 
-    def close(self, group: _Group, where: Bools) -> None:
+    def close(self, group: _RunGroup, where: Bools) -> None:
         """Put a group's noise into the pool and empty it."""
         grown = self.pool.with_group(group)
         self.pool = _Pool(*(np.where(where, new, old) for new, old in zip(grown, self.pool, strict=True)))
@@ -161,7 +161,7 @@ class _Loops:
 
     def judge(self, effect: Floats, constant: Floats, spread: Floats | float) -> Bools:
         """Return in which loops the next proposal is kept."""
-        group, live = _Group(self.loops), np.ones(self.loops, dtype=np.bool_)
+        group, live = _RunGroup(self.loops), np.ones(self.loops, dtype=np.bool_)
         kept = np.zeros(self.loops, dtype=np.bool_)
         for run in range(1, self.rule.most_runs + 1):
             if run > 1:

@@ -61,6 +61,7 @@ class StopOnSignal(Reporter):
         """Catch SIGINT, SIGTERM and a SIGHUP that is not ignored (nohup); a second signal is not caught."""
 
         def ask(number: int, frame: FrameType | None) -> None:
+            """Ask the training to stop; a second signal is not held back."""
             self.asked = True
             for name, handler in before.items():
                 signal.signal(name, handler)

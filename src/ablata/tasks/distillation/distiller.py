@@ -158,6 +158,7 @@ def frozen_distiller(
 
     @torch.no_grad()
     def label() -> Tensor:
+        """Return the teacher's logits of every training image."""
         network.train(refine.teacher_mode == "train")
         with precision.autocast():
             logits = _label_all(network, data, len(contract["classes"]), recipe.train.evaluate_batch, context)

@@ -150,6 +150,7 @@ def _placeless(recipe: Mapping[str, Any], files: Mapping[str, str]) -> dict[str,
     """Return settings without this machine's folders: that of the training data, and those of the user's files."""
 
     def moved(value: Any) -> Any:
+        """Return a tree of settings whose files are those of the folder."""
         if isinstance(value, Mapping):
             return {key: moved(inner) for key, inner in value.items()}
         if isinstance(value, list):

@@ -53,7 +53,7 @@ class MatchPrediction(Prediction):
 
 
 @dataclass(frozen=True)
-class _Images:
+class _Embedded:
     """Files that could be read: uint8 [3, H, W] and float32 [D] of each; and what was wrong with the others."""
 
     files: list[Path] = field(default_factory=list)
@@ -107,7 +107,7 @@ class ReidPredictor(Predictor):
         return self._predicted(inputs, gallery, options)
 
     def _predicted(
-        self, inputs: Sequence[InputFile], gallery: _Images, options: PredictOptions
+        self, inputs: Sequence[InputFile], gallery: _Embedded, options: PredictOptions
     ) -> Iterator[MatchPrediction]:
         for file, problem in gallery.problems.items():
             yield MatchPrediction(file=file, problem=problem)
@@ -135,7 +135,7 @@ class ReidPredictor(Predictor):
                     stream, files=np.array([str(prediction.file) for prediction in done]), features=values
                 )
 
-    def _nearest(self, query: Tensor, gallery: _Images, top: int) -> tuple[list[int], list[float]]:
+    def _nearest(self, query: Tensor, gallery: _Embedded, top: int) -> tuple[list[int], list[float]]:
         """Return the rows of the gallery nearest to features [D], and their distances."""
         if not gallery.files:
             return [], []
@@ -144,8 +144,8 @@ class ReidPredictor(Predictor):
         return best.indices.tolist(), best.values.tolist()
 
     @torch.no_grad()
-    def _embedded(self, files: Sequence[Path]) -> _Images:
-        images = _Images()
+    def _embedded(self, files: Sequence[Path]) -> _Embedded:
+        images = _Embedded()
         for file in files:
             try:
                 images.pixels.append(torch.from_numpy(self.data.read_image(file).copy()))
