@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from .conftest import Answer
 
@@ -128,6 +129,17 @@ class Halves(Dataset):
         return image, row % 2
 
 
+def quarters(split: str):
+    generator = np.random.default_rng(len(split))
+    images = [generator.integers(0, 255, (16, 16, 3), dtype=np.uint8) for _ in range(8)]
+    return [(image, (image[..., 0] > 127).astype(np.uint8)) for image in images]
+
+
+def squares(split: str):
+    target = {"boxes": [[4, 4, 20, 20]], "labels": [0]}
+    return [(np.full((32, 32, 3), 20 * row, np.uint8), target) for row in range(4)]
+
+
 def bright(split: str):
     return [(np.full((4, 4), 3.0), 0)]
 
@@ -241,6 +253,21 @@ def test_a_network_with_lazy_modules_is_exported_as_it_was_scored(parts: Path, a
     ):
         answer = ablata(*words)
         assert answer.status == 0, f"{words}: {answer.err}"
+
+
+def test_a_network_trained_on_a_data_set_of_the_users_predicts_image_files(parts: Path, ablata: Ablata) -> None:
+    Image.new("RGB", (32, 32)).save(parts / "image.png")
+    detector = "model.masks=null train.batch=2"
+    for change in (
+        "bisenet_scenes model=parts.py:segmenter data=parts.py:quarters data.augment.crop=null train.batch=4",
+        f"relation_rcnn_scenes data=parts.py:squares {detector}",
+    ):
+        trained = ablata("train", *change.split(), "train.epochs=null", "train.steps=1", "schedule.warmup=null")
+        assert trained.status == 0, f"{change}: {trained.err}"
+        (run,) = re.findall(r"runs/(\w+)", trained.err)[-1:]
+        answer = ablata("predict", run, "image.png")
+        assert answer.status == 0, f"{change}: {answer.err}"
+        assert "image.png: " in answer.out
 
 
 def test_what_is_wrong_with_a_part_is_said_before_the_first_step(parts: Path, ablata: Ablata) -> None:

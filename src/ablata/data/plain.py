@@ -31,6 +31,7 @@ from ablata.base.parts import PlainPart, settings_for, users_mistakes
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.rle import encode
 from ablata.data.labels.table import LabelTable, default_palette
+from ablata.data.loading.dataset import GIVEN as GIVEN_PIXELS
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.splits import Source, make_splits
@@ -188,7 +189,7 @@ class PlainImages(PlainData):
             minival=self.minival,
             split_seed=self.split_seed,
             augment=self.augment,
-            backend="as the data set gives them",
+            backend=GIVEN_PIXELS,
         )
 
 
@@ -247,7 +248,7 @@ class PlainMasks(PlainData):
             mean=mean,
             std=std,
             augment=self.augment,
-            backend="as the data set gives them",
+            backend=GIVEN_PIXELS,
         )
 
 
@@ -320,7 +321,7 @@ class PlainObjects(PlainData):
             std=std,
             splits=make_splits(rows, len(read["val"][0]), self.minival, self.split_seed),
             augment=self.augment,
-            backend="as the data set gives them",
+            backend=GIVEN_PIXELS,
         )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ablata.base.errors import SettingsError
 from ablata.base.user_code import CodeFolder
 from ablata.data.io.input_files import InputFile
+from ablata.data.loading.dataset import GIVEN, PAINTED
 from ablata.data.transforms.normalization import Normalizer
 from ablata.engine.checkpoints import refuse_mismatch
 
@@ -212,7 +213,7 @@ class Predictor(ABC):
         return Normalizer(self.contract["mean"], self.contract["std"], False)(pixels)
 
     def refuse_backend(self, here: str) -> None:
-        """Check that images are decoded and resized here as they were in training; painted images fit any decoder.
+        """Check that images are decoded and resized here as in training, if files were decoded there at all.
 
         Args:
             here: what would decode and resize.
@@ -220,7 +221,7 @@ class Predictor(ABC):
         Raises:
             CheckpointError: another library or version would do it; both are named.
         """
-        if self.contract["image_backend"] != "exact":
+        if self.contract["image_backend"] not in (PAINTED, GIVEN):
             refuse_mismatch(self.contract, {"image_backend": here}, self.source)
 
 

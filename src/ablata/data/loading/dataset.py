@@ -21,6 +21,9 @@ from ablata.data.transforms.augmenter import Augmenter
 from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.batch import BatchT
 
+PAINTED, GIVEN = "exact", "as the data set gives them"
+"""Backends of sets that decode no image files: painted ones, and those of the user's own."""
+
 
 @dataclass(frozen=True)
 class NominalShape:

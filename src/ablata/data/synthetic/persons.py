@@ -16,7 +16,7 @@ from pydantic import Field
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
-from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.dataset import PAINTED, NominalShape
 from ablata.data.loading.in_memory import ImageArrays
 from ablata.data.loading.splits import SOURCES, Source
 from ablata.data.reid.dataset import (
@@ -118,7 +118,7 @@ class Persons(ReidSettings):
         crowd = Crowd(**{name: getattr(self, name) for name in Crowd.model_fields})
         train, train_digest = _painted(crowd, "train", self.train, 0, cache)
         val, val_digest = _painted(crowd, "val", self.val, self.train, cache)
-        return ReidDataset(train, val, self, fingerprint=combined([train_digest, val_digest]), backend="exact")
+        return ReidDataset(train, val, self, fingerprint=combined([train_digest, val_digest]), backend=PAINTED)
 
 
 def _painted(crowd: Crowd, source: Source, count: int, before: int, cache: Path) -> tuple[IdentitySource, str]:

@@ -26,6 +26,7 @@ from ablata.data.detection.files import DetectionSettings, image_splits
 from ablata.data.detection.problems import Findings
 from ablata.data.detection.rle import encode, tight_box
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
+from ablata.data.loading.dataset import PAINTED
 from ablata.data.loading.splits import SOURCES
 from ablata.data.transforms.detection import DetectionAugment
 
@@ -255,7 +256,7 @@ class SceneBoxes(DetectionSettings):
             std=self.std,
             splits=image_splits(*counts, self.minival, self.split_seed),
             augment=self.augment,
-            backend="exact",
+            backend=PAINTED,
         )
 
 

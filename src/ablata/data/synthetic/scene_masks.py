@@ -11,7 +11,7 @@ from pydantic import Field
 from ablata.base.settings import settings_hash
 from ablata.data.labels.table import LabelTable, default_palette
 from ablata.data.loading.cache import combined, file_digest, stored_arrays
-from ablata.data.loading.dataset import NominalShape, SegmentationSettings
+from ablata.data.loading.dataset import PAINTED, NominalShape, SegmentationSettings
 from ablata.data.loading.splits import Source, make_splits
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import PairStore, load_pairs, write_pairs
@@ -53,7 +53,7 @@ class SceneMasks(SceneSettings, SegmentationSettings):
             mean=self.mean,
             std=self.std,
             augment=self.augment,
-            backend="exact",
+            backend=PAINTED,
         )
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
-from ablata.data.loading.dataset import ClassificationSettings, NominalShape
+from ablata.data.loading.dataset import PAINTED, ClassificationSettings, NominalShape
 from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.splits import SOURCES, Source
 from ablata.data.synthetic.scene_layout import PLACES, RELATIONS, Relation, draw_street
@@ -115,7 +115,7 @@ class SceneImages(InMemoryDataset):
             minival=settings.minival,
             split_seed=settings.split_seed,
             augment=settings.augment,
-            backend="exact",
+            backend=PAINTED,
         )
 
     def sample(self, source: Source, row: int) -> SceneSample:
