@@ -36,6 +36,13 @@ def test_each_impossibility_is_named() -> None:
         assert words in said
 
 
+def test_three_equal_differences_are_told_where_the_score_has_many_steps() -> None:
+    fine, coarse = {0: 0.9054, 1: 0.9141, 2: 0.9128}, {0: 90.2, 1: 90.4, 2: 90.0}
+    for runs, told in ((fine, 1), (coarse, 0)):
+        arm = {seed: score + 0.01 for seed, score in runs.items()}
+        assert len(impossible({"control": runs, "wide": arm}, "control")) == told
+
+
 def test_the_limit_of_a_metric_is_that_of_its_unit_and_direction() -> None:
     full = {0: 1.0, 1: 1.0, 2: 0.9}
     (said,) = impossible({"control": full}, "control")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,31 @@ def test_the_example_of_a_score_is_never_a_rate_or_a_time(tmp_path: Path) -> Non
     path.write_text("arm,lr,epochs,val_acc,time_s\na,0.1,3,90,5\n")
     with pytest.raises(DataError, match="for example --score val_acc"):
         read_given(path)
+
+
+def test_indexes_markdown_and_columns_of_spaces_are_read(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for text in (
+        ",arm,seed,acc\n0,a,1,90.5\n1,b,1,91.5\n",
+        "Unnamed: 0,arm,seed,acc\n0,a,1,90.5\n1,b,1,91.5\n",
+        "| arm | seed | acc |\n|---|:-:|--:|\n| a | 1 | 90.5 |\n| b | 1 | 91.5 |\n",
+        "arm  seed  acc\na    1     90.5\nb    1     91.5\n",
+    ):
+        with subtests.test(text=text):
+            (tmp_path / "t.csv").write_text(text)
+            given = read_given(tmp_path / "t.csv")
+            assert [(run.arm, run.seed, run.scores["acc"]) for run in given.runs] == [("a", 1, 90.5), ("b", 1, 91.5)]
+
+
+def test_numbers_that_may_mean_two_things_or_are_none_are_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for text, words in (
+        ("arm\tsteps\na\t90,520\nb\t91,100\n", "may be 90.520 or 90520"),
+        ("arm;steps\na;998\nb;1,002\n", "may be 1.002 or 1002"),
+        ("arm,acc\na,90.1 ms\nb,90.2 ms\n", "'90.1 ms'"),
+        ("arm,acc\na,0.9\nb,91%\n", "row 1: 0.9 and row 2: 91%"),
+    ):
+        (tmp_path / "t.csv").write_text(text)
+        with subtests.test(text=text), pytest.raises(DataError, match=re.escape(words)):
+            read_given(tmp_path / "t.csv")
+    (tmp_path / "t.csv.gz").write_bytes(b"\x1f\x8b\x08")
+    with pytest.raises(DataError, match="a gzip file"):
+        read_given(tmp_path / "t.csv.gz")

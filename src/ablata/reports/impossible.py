@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from ablata.base.errors import listing
@@ -12,6 +12,8 @@ _FEWEST = 3
 """Runs below which equal scores may be chance."""
 _FEWEST_DIFFERENCES = 4
 """The same for equal differences: where a score has few steps, three are equal now and then."""
+_MANY_STEPS = 20
+"""Steps of a score between the least and the greatest run from which three equal differences are not chance."""
 _PERCENT = 20.0
 """Times by which percentages are at least larger than shares of 1, where both are in a study."""
 _RARE = 1e-3
@@ -47,6 +49,12 @@ def _limit(scores: Scores, unit: str, higher_is_better: bool) -> float | None:
     if unit == "%":
         return 100.0
     return 1.0 if unit == "" and found and min(found) >= 0 and max(found) == 1 else None
+
+
+def _steps(values: Sequence[float]) -> float:
+    """Return how many steps of their last digit lie between the least and the greatest score."""
+    digits = max(len(f"{value:.9f}".rstrip("0").partition(".")[2]) for value in values)
+    return (max(values) - min(values)) * 10.0**digits
 
 
 def _constant(runs: Mapping[int, float]) -> bool:
@@ -129,7 +137,7 @@ def _without_effect(scores: Scores, control: str) -> Iterator[str]:
         if not any(differences):
             equal.append(arm)
         elif (
-            len(both) >= _FEWEST_DIFFERENCES
+            (len(both) >= _FEWEST_DIFFERENCES or _steps([base[seed] for seed in both]) >= _MANY_STEPS)
             and max(differences) - min(differences) <= 1e-9 * size
             and not _constant({seed: base[seed] for seed in both})
         ):

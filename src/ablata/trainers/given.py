@@ -80,6 +80,8 @@ _LOWER = re.compile(
     r"(?:$|[^a-z])",
     re.IGNORECASE,
 )
+_UNNAMED = re.compile(r"_|unnamed: ?\d+$", re.IGNORECASE)
+"""What trackers keep for themselves, and the index of a data frame."""
 _NO_SCORE = re.compile(
     r"(?:^|[^a-z])(?:lr|epochs?|steps?|iter(?:ation)?s?|time|seconds|seed|id|index|batch)", re.IGNORECASE
 )
@@ -118,7 +120,7 @@ def choose_score(runs: Sequence[GivenRun], wanted: str | None) -> tuple[str, tup
     Raises:
         DataError: no score has this name, or several could be meant.
     """
-    names = list(dict.fromkeys(name for run in runs for name in run.scores if not name.startswith("_")))
+    names = list(dict.fromkeys(name for run in runs for name in run.scores if not _UNNAMED.match(name)))
     if wanted is None:
         if len(names) == 1:
             return names[0], (f"the score is {names[0]}, the only one there is",)

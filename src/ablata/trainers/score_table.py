@@ -61,6 +61,7 @@ def runs_of_rows(
         runs.append(GivenRun(arm=str(row[arm_column]), seed=known, scores=finite_numbers(cells), source=place))
     if seed_column is None:
         runs = _seeds_of_names(runs, notes)
+    _refuse_no_numbers(rows, runs, kept, source)
     chosen = score if score is not None else next((name for name in kept if name.lower() in _SCORES), None)
     name, guessed = choose_score(runs, chosen)
     if score is None and not guessed:
@@ -82,6 +83,20 @@ def runs_of_rows(
         if folded[arm_.lower()] != arm_
     ]
     return GivenRuns(runs=tuple(_without_repeats(runs, name, notes)), score=name, notes=(*notes, *guessed))
+
+
+def _refuse_no_numbers(
+    rows: Sequence[Mapping[str, Any]], runs: Sequence[GivenRun], names: Sequence[str], source: str
+) -> None:
+    """Refuse a table without a number that could be a score, and show what stands there instead."""
+    name, cell = next(((name, row[name]) for name in names for row in rows if name in row), ("", ""))
+    if not name or any(run.scores for run in runs):
+        return
+    raise DataError(
+        "A column of numbers must hold the score",
+        found=f"{source}: no column of numbers; {name} is {str(cell)[:40]!r}",
+        do="write it as a number alone, such as 0.91 or 91%: without units, errors or commas",
+    )
 
 
 def _seeds_of_names(runs: list[GivenRun], notes: list[str]) -> list[GivenRun]:
@@ -153,7 +168,7 @@ def _arm_column(
             raise DataError(
                 "A table of runs must say which column names the arm",
                 found=f"{source}: columns {listing(names[:12])}",
-                do="--arm-from COLUMN",
+                do="--arm-from COLUMN; a table with a column an arm must be written with a line a run: arm, score",
             )
         known = words[0]
     notes.append(f"arms are read from the column {known}")

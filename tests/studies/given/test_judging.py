@@ -32,7 +32,7 @@ def test_seeds_are_compared_where_both_have_them() -> None:
     assert paired.result.arms[0].verdict == "better"
     for why, scores in {
         "not every run tells its seed": {"base": base, "wide": _seeds(wide)},
-        "wide shares 0 seeds": {"base": _seeds(base), "wide": _seeds(wide, 100)},
+        "wide shares no seed": {"base": _seeds(base), "wide": _seeds(wide, 100)},
     }.items():
         apart = judge_given(given(scores))
         assert not apart.result.paired

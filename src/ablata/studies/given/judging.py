@@ -159,6 +159,7 @@ def _pairs(given: GivenRuns, control: str, arms: tuple[str, ...]) -> tuple[dict[
     shared = {arm: set(by_arm[arm]) & set(by_arm[control]) for arm in arms}
     apart = next((arm for arm in arms if len(shared[arm]) < max(2, (len(by_arm[arm]) + 1) // 2)), None)
     if apart is not None:
-        return None, f"unpaired: {apart} shares {len(shared[apart])} seeds with {control}"
+        count = len(shared[apart])
+        return None, f"unpaired: {apart} shares {count or 'no'} seed{'s' * (count > 1)} with {control}"
     rows = {seed: [by_arm[arm].get(seed) for arm in (control, *arms)] for seed in by_arm[control]}
     return rows, "paired: each run is compared with the control's run of the same seed"

@@ -14,6 +14,13 @@ from typing import Any
 from ablata.base.errors import DataError
 
 _DECIMAL_COMMA = re.compile(r"^([-+]?\d+),(\d+\s*%?)$")
+_THOUSANDS = re.compile(r"^[-+]?[1-9]\d{0,2},\d{3}$")
+_ARCHIVES = {
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip archive or a spreadsheet",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet",
+}
+_RULE = re.compile(r"^[\s|:+-]+$")
 MOST_BYTES = 256 * 2**20
 Row = dict[str, str]
 
@@ -32,6 +39,11 @@ def read_text(path: Path) -> str:
             do="keep the rows of the scores that are judged",
         )
     raw = path.read_bytes()
+    for magic, what in _ARCHIVES.items():
+        if raw.startswith(magic):
+            raise DataError(
+                "A file of results must be text", found=f"{path}: {what}", do="unpack it, or save it as CSV"
+            )
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = raw.decode(encoding)
@@ -167,6 +179,7 @@ def _texts(row: Mapping[str, Any]) -> Row:
 
 
 def _separated(text: str, path: Path) -> list[Row]:
+    text = _plain_marks(text)
     head = "\n".join(text.splitlines()[:20])
     if not head.strip():
         raise DataError(
@@ -181,12 +194,13 @@ def _separated(text: str, path: Path) -> list[Row]:
         raise DataError("A table must be readable as CSV", found=f"{path}: {error}") from None
     filled = [(number_, row) for number_, row in enumerate(rows, 1) if any(cell.strip() for cell in row)]
     names = [name.strip() for name in filled[0][1]]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    named = [name for name in names if name]
+    if len(set(named)) < len(named):
+        twice = next(name for name in named if named.count(name) > 1)
         raise DataError(
             "A table's columns must have different names", found=f"{path}: {twice!r} comes twice", do="rename one"
         )
-    if figures := [name for name in names if "." in name and number(name) is not None]:
+    if figures := [name for name in named if "." in name and number(name) is not None]:
         raise DataError(
             "A table's first line must hold the names of its columns",
             found=f"{path}: {figures[0]} in the first line",
@@ -200,21 +214,49 @@ def _separated(text: str, path: Path) -> list[Row]:
         )
     for number_, row in filled[1:]:
         if len(row) > len(names) and any(cell.strip() for cell in row[len(names) :]):
-            found = f"{path}, line {number_}: {len(row)} cells, {len(names)} names"
+            found = f"{path}, line {number_}: {len(row)} cells, {len(names)} name{'s' * (len(names) > 1)}"
             raise DataError(
                 "A table's rows must have no more cells than it has names",
                 found=found,
-                do="put a value with a comma in quotation marks",
+                do="put a value with a comma in quotation marks; or is its first line not the line of names? it reads: "
+                + ", ".join(named)[:60],
             )
     rows_ = [_cells(names, row) for _, row in filled[1:]]
     if delimiter == ",":
         return rows_
+    for name in named:
+        _refuse_thousands([row.get(name, "") for row in rows_], name, delimiter, path)
     # Where cells end otherwise, a comma is the decimal sign of many countries.
     return [{name: _DECIMAL_COMMA.sub(r"\1.\2", cell) for name, cell in row.items()} for row in rows_]
 
 
+def _refuse_thousands(cells: Sequence[str], name: str, delimiter: str, path: Path) -> None:
+    """Refuse a column whose commas may be decimal signs or stand between thousands; semicolons tell the former."""
+    marked = [cell for cell in cells if "," in cell]
+    whole = any(cell.isdecimal() for cell in cells)
+    if marked and all(map(_THOUSANDS.match, marked)) and (whole or delimiter != ";"):
+        raise DataError(
+            "Numbers must be written without commas between thousands",
+            found=f"{path}, column {name}: {marked[0]}, which may be {marked[0].replace(',', '.')} or "
+            f"{marked[0].replace(',', '')}",
+            do="write the one that is meant",
+        )
+
+
+def _plain_marks(text: str) -> str:
+    """Return a table without the bars and the rule of Markdown, and with tabs where only spaces tell cells apart."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if lines and all(line.startswith("|") and line.endswith("|") for line in lines):
+        return "\n".join(line[1:-1] for line in lines if not _RULE.match(line))
+    counts = {len(line.split()) for line in lines}
+    if not any(mark in line for mark in ',;\t|"' for line in lines) and len(counts) == 1 and counts != {1}:
+        return "\n".join("\t".join(line.split()) for line in lines)
+    return text
+
+
 def _cells(names: list[str], row: Iterable[str]) -> Row:
-    return {name: cell.strip() for name, cell in zip(names, row, strict=False) if cell.strip()}
+    """Return the cells by name; those without a name, as of a data frame's index, are left out."""
+    return {name: cell.strip() for name, cell in zip(names, row, strict=False) if name and cell.strip()}
 
 
 def _delimiter(head: str) -> str:
