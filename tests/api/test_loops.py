@@ -176,8 +176,9 @@ def test_the_gain_is_confirmed_by_fresh_runs_and_the_loop_is_read_as_a_log(
     assert tune.view.runs == count, "what confirmed the same two counts"
     log = tmp_path / "results.tsv"
     log.write_text(results_tsv(tune.view))
-    assert log.read_text().splitlines()[0] == "commit\tacc\tmemory_gb\tstatus\tdescription"
-    judged = ablata.judge(log, noise=0.1)
+    assert log.read_text().splitlines()[0] == "commit\tacc\tmemory_gb\tstatus\tdescription\truns\tnoise"
+    judged = ablata.judge(log)
+    assert "as it was given" in repr(judged), "the loop's own noise"
     assert judged.verdicts == {"more and more": "beyond chance"}  # type: ignore[union-attr]
     page = tune.report(tmp_path / "loop.html").read_text()
     assert "What did 1 proposal gain?" in page

@@ -97,6 +97,25 @@ def test_wrong_use_and_a_broken_judge_have_statuses_of_their_own(
     assert ablata("loop", "try", "wider", "--set", "lr=3").status == 2, "the command has no such key"
 
 
+def test_a_loop_of_settings_goes_on_after_commits_that_change_no_program_and_names_the_file_otherwise(
+    commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
+) -> None:
+    command = ("--command", f"{sys.executable} train.py --seed {{seed}}", "--score", "acc", "--margin", "0.2")
+    nothing = ablata("loop", "start", "keys", *command)
+    assert (nothing.status, "something that can be changed" in nothing.err) == (2, True)
+    begun = ablata("loop", "start", "keys", command[0], f"{command[1]} --lr {{lr}}", *command[2:], "--set", "lr=0")
+    assert (begun.status, "not known after one run" in begun.out) == (0, True), begun.err
+    Path("README.md").write_text("what it does")
+    git("add", "README.md")
+    git("commit", "-qm", "words")
+    kept = ablata("loop", "try", "more", "--set", "lr=2")
+    assert kept.status == 0, kept.err
+    assert "is kept in 8 of 10 cases" in ablata("loop", "status").out
+    commit("WIDTH = 2", "WIDTH = 3")
+    other = ablata("loop", "try", "less", "--set", "lr=1")
+    assert (other.status, "proposal 1 runs changed since: train.py" in other.err) == (2, True), other.err
+
+
 @pytest.mark.slow
 def test_a_try_that_was_killed_goes_on_with_the_same_command(
     commit: Callable[..., str], home: Path, ablata: Callable[..., Any], start: Callable[..., Any]

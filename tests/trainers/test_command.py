@@ -10,7 +10,7 @@ import pytest
 from ablata.base.errors import SettingsError
 from ablata.base.settings import expand, restore, settings_hash
 from ablata.trainers.command import Command, arm_names
-from ablata.trainers.identity import code_of, content_digest
+from ablata.trainers.identity import code_files, code_of, content_digest
 
 
 def test_values_are_put_into_words_and_never_read_as_shell_text() -> None:
@@ -232,3 +232,22 @@ def test_a_ref_decides_the_code_where_sources_are_declared(tmp_path: Path) -> No
     assert code_of(there, there.words) == before[1]
     _git(tmp_path, "commit", "-qam", "second")
     assert code_of(there, there.words) != before[1], "the branch has moved"
+
+
+def test_what_is_committed_unchanged_and_documents_make_no_other_code(tmp_path: Path) -> None:
+    _git(tmp_path, "init", "-q")
+    for name in ("train.py", "README.md", "net.yaml"):
+        (tmp_path / name).write_text("1")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-qm", "first")
+    (tmp_path / "train.py").write_text("2")
+    before = _code(tmp_path)
+    for name, text in (("README.md", "2"), ("results.tsv", "a"), ("train.py", "2")):
+        (tmp_path / name).write_text(text)
+        _git(tmp_path, "add", name)
+        _git(tmp_path, "commit", "-qm", name)
+        assert _code(tmp_path) == before, name
+    (tmp_path / "net.yaml").write_text("2")
+    assert _code(tmp_path) != before
+    command = Command.of("python train.py", scores=["acc"], folder=str(tmp_path))
+    assert set(code_files(command, command.words)) == {"train.py", "net.yaml"}

@@ -113,7 +113,7 @@ def judge_log(
         name: of its file.
         score: the score's column; None to guess.
         lower: lower scores are better; None: as what was kept shows.
-        noise: standard deviation of one run's score, > 0; None: from runs of equal code in the log.
+        noise: standard deviation of one run's score, > 0; None: as the log says, or from runs of equal code in it.
         command: what to type to judge it again.
         why: why it is read as a log.
 
@@ -127,9 +127,13 @@ def judge_log(
             do="give the standard deviation of equal runs, in the score's unit",
         )
     log = read_trial_log(rows, name, score=score, lower=lower)
+    noise = log.noise if noise is None else noise
     runs = [trial for trial in log.trials if trial.score is not None]
     result = judge_trial_log(
-        [TrialScore(score=trial.score or 0.0, kept=trial.status == "keep", code=trial.code) for trial in runs],
+        [
+            TrialScore(score=trial.score or 0.0, kept=trial.status == "keep", code=trial.code, runs=trial.runs)
+            for trial in runs
+        ],
         noise=None if noise is None else Noise(variance=noise**2, df=float("inf"), paired=False),
         alpha=_ALPHA,
         higher_is_better=log.higher_is_better,

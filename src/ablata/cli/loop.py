@@ -86,7 +86,7 @@ def start(
     with quick_imports():
         from ablata.api.loops import Loop
         from ablata.recipes.index import load_recipe
-        from ablata.reports.loops.words import judged_words
+        from ablata.reports.loops.words import judged_words, noise_words
 
     program = CommandOptions.of(score, lower, timeout, inputs, source)
     if (command is None) == (recipe is None):
@@ -106,7 +106,11 @@ def start(
         mode=mode, budget=budget, guards=guards or (), prefer_smaller=prefer_smaller, worktree=worktree,
         first_seed=first_seed or 0, commands=(_typed(),), progress=err,
     )  # fmt: skip
-    out.print(f"loop {name} is ready: {judged_words(loop.view)}", markup=False)
+    view = loop.view
+    out.print(f"loop {name} is ready: {judged_words(view)}", markup=False)
+    out.print(f"noise: {noise_words(view)}", markup=False)
+    for warning in view.warnings:
+        out.print(f"warning: {warning}", markup=False)
     example = "--ref HEAD" if worktree else "--set key=value"
     note(f'propose a change: ablata loop try "what it is" {example}')
 
@@ -194,6 +198,7 @@ def answer_lines(given: Answer) -> list[str]:
     """Return what is printed of an answer."""
     word = (given.outcome or "waits").upper()
     lines = [f"{word}  {given.loop} #{given.number}: {given.text}", f"  {given.reason}"]
+    lines += [f"  warning: {warning}" for warning in given.warnings]
     if given.trained:
         lines.append(f"  {given.trained} runs in {duration(given.seconds)}")
     return lines

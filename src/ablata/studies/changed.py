@@ -10,6 +10,7 @@ from ablata.base.errors import RecordError, listing
 from ablata.records.ledger import Ledger
 from ablata.studies.assess import ENDED
 from ablata.studies.identity import COMMAND_CODE, data_of, recipe_code, restore_trainer
+from ablata.studies.programs import changed_files
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
 from ablata.trainers.process import refuse_missing_program
@@ -63,6 +64,7 @@ def _changed(ledger: Ledger, name: str, asked: Mapping[str, Any]) -> Iterator[st
         if not isinstance(trainer, Outside) or not runs:
             continue
         if {run.code for run in runs} != {recipe_code(trainer)}:
-            yield f"{arm.name} (code)"
+            files = changed_files(ledger, trainer, runs[-1].code) if isinstance(trainer, Command) else ""
+            yield f"{arm.name} (code{': ' * bool(files)}{files})"
         elif {run.data for run in runs} != {data_of(ledger, trainer)}:
             yield f"{arm.name} (inputs)"

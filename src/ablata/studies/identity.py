@@ -18,6 +18,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.processes import process_is_gone
 from ablata.records.rows import NewRun, RunRow
 from ablata.records.run_folder.code import run_code
+from ablata.studies.programs import keep_files
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
 from ablata.trainers.function import FILE_CODE, FUNCTION_CODE, Function
@@ -131,6 +132,8 @@ def new_run(ledger: Ledger, recipe: Recipe | Outside, seed: int, environment: st
     """
     code = recipe_code(recipe)
     _keep_defaults(ledger, recipe, code)
+    if isinstance(recipe, Command):
+        keep_files(ledger, recipe, code)
     return NewRun(
         recipe_name=recipe.name,
         recipe=expand(placed(recipe)),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablata.base.errors import SettingsError
-from ablata.trainers.source_files import is_source, lies_in_lab
+from ablata.trainers.source_files import is_document, is_source, lies_in_lab
 
 _SECONDS = 60
 
@@ -49,39 +49,66 @@ def repository_of(folder: Path) -> Repository | None:
 
 
 def git_state(folder: Path, repository: Repository) -> str:
-    """Return commit and digest of uncommitted changes of tracked files and of new files of code.
+    """Return what tells the states of a working folder apart: a digest of `program_files`.
 
-    Repositories inside the repository, submodules or not, count with their own commits and changes.
+    A commit of what was there already, and one of documents alone, make no other state.
+    """
+    content = hashlib.blake2b(digest_size=16)
+    for name, digest in sorted(program_files(folder, repository).items()):
+        content.update(f"{name}\0{digest}\0".encode(errors="surrogateescape"))
+    return f"git-{content.hexdigest()}"
+
+
+def program_files(folder: Path, repository: Repository) -> dict[str, str]:
+    """Return the files that can make a program what it is, each with what tells its contents apart.
+
+    They are the tracked files as they lie in the working folder, and new files of code; without documents. Repositories
+    inside the repository, submodules or not, count with their own files.
 
     Args:
         folder: inside the repository.
         repository: what `repository_of` said of it.
+
+    Returns:
+        Digests by name, relative to the top folder.
     """
-    top = repository.top
-    content = hashlib.blake2b(digest_size=8)
-    content.update(_git(folder, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv") or b"")
-    for name in sorted(_new_files(folder)):
-        path = top / os.fsdecode(name)
-        if path.is_dir():
-            _add_nested(content, path)
-        elif is_source(path.relative_to(top)) and path.is_file() and not lies_in_lab(path, top):
-            content.update(name + b"\0" + path.read_bytes())
-    for line in (_git(folder, "ls-files", "--stage", "-z", ":/") or b"").split(b"\0"):
+    top, found, nested = repository.top, dict[str, str](), dict[str, str]()
+    for line in _listed(folder, "ls-files", "--stage", "-z", ":/"):
+        told, _, path = line.partition(b"\t")
+        mode, blob, _ = told.split(b" ")
+        name = os.fsdecode(path)
         # The mode of a commit of another repository.
-        if line.startswith(b"160000 "):
-            _add_nested(content, folder / os.fsdecode(line.partition(b"\t")[2]))
-    return f"git-{repository.head}-{content.hexdigest()}"
+        if mode == b"160000":
+            nested |= _nested(top / name, name)
+        elif not is_document(Path(name)):
+            found[name] = blob.decode()
+    changed = [os.fsdecode(name) for name in _listed(folder, "diff", "HEAD", "--name-only", "-z", "--no-renames", "--no-ext-diff")]
+    for name in changed:
+        found.pop(name, None)
+    new = [os.fsdecode(name) for name in _listed(folder, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/")]
+    for name in new:
+        if (top / name).is_dir():
+            nested |= _nested(top / name, name)
+    there = [name for name in changed if not is_document(Path(name))]
+    there += [name for name in new if is_source(Path(name)) and not lies_in_lab(top / name, top)]
+    return found | nested | {name: _blob(top / name) for name in there if (top / name).is_file()}
 
 
-def _new_files(folder: Path) -> list[bytes]:
-    listed = _git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/") or b""
-    return [name for name in listed.split(b"\0") if name]
+def _listed(folder: Path, *arguments: str) -> list[bytes]:
+    return [name for name in (_git(folder, *arguments) or b"").split(b"\0") if name]
 
 
-def _add_nested(content: hashlib.blake2b, path: Path) -> None:
-    """Add the state of a repository inside another; a submodule that was never fetched has none."""
+def _blob(path: Path) -> str:
+    """Return the name that git gives to the content of a file."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _nested(path: Path, name: str) -> dict[str, str]:
+    """Return the state of a repository inside another; a submodule that was never fetched has none."""
     if (path / ".git").exists() and (inner := repository_of(path)) is not None:
-        content.update(os.fsencode(path.name) + b"\0" + git_state(path, inner).encode())
+        return {name: git_state(path, inner)}
+    return {}
 
 
 def worktree_folder(folder: Path, ref: str, trees: Path) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ablata.base.errors import DataError
 from ablata.base.user_code import imported_files
 from ablata.trainers.command import Command
-from ablata.trainers.git import Repository, git_commit, git_state, repository_of
+from ablata.trainers.git import Repository, git_commit, git_state, program_files, repository_of
 from ablata.trainers.source_files import is_source, source_files
 
 _MOST_FILES = 200_000
@@ -25,8 +25,8 @@ def code_of(command: Command, arguments: Sequence[str]) -> str:
 
     It is made of the sources that the program declares, where it runs with the files of the working folder; or else of
 
-    - the commit of its git ref; or git's commit with a digest of all uncommitted changes of the working folder and of
-      new files of code; or, outside git, the files of code in the working folder and below it;
+    - the commit of its git ref; or all tracked files as they lie in the working folder and new files of code, without
+      documents; or, outside git, the files of code in the working folder and below it;
     - the files that its arguments name, with the modules that Python files among them import; where one lies outside
       the working folder, the same of its own folder.
 
@@ -58,6 +58,29 @@ def code_of(command: Command, arguments: Sequence[str]) -> str:
     if not further:
         return state
     return f"{state}-{hashlib.blake2b('-'.join(further).encode(), digest_size=12).hexdigest()}"
+
+
+def code_files(command: Command, arguments: Sequence[str]) -> dict[str, str]:
+    """Return the files that `code_of` is made of, where no git ref says which: a digest by name.
+
+    Args:
+        command: the command.
+        arguments: its argument list for any seed.
+    """
+    folder = Path(command.folder)
+    named = list(_named_files(folder, arguments))
+    files = {*named, *imported_files(path for path in named if path.suffix == ".py")}
+    repository = repository_of(folder)
+    found: dict[str, str] = {}
+    if command.sources:
+        files = {file for name in command.sources for file in _files(folder / name)}
+    elif repository is not None:
+        found |= program_files(folder, repository)
+        files = {path for path in files if not path.is_relative_to(repository.top.resolve())}
+    else:
+        files |= set(source_files(folder))
+    names = {os.path.relpath(path, folder.resolve()) for path in files}
+    return found | {name: content_digest(folder, [name]) for name in names}
 
 
 def _named_files(folder: Path, arguments: Sequence[str]) -> Iterator[Path]:

@@ -14,6 +14,8 @@ _WRITTEN = frozenset({
     "__pycache__", "node_modules", "site-packages", "wandb", "mlruns", "lightning_logs", "outputs", "multirun", "build",
 })  # fmt: skip
 """Folders that tools write; copies of code in them are no code of the program."""
+_DOCUMENTS = frozenset({".md", ".rst", ".pdf", ".html", ".ipynb", ".bib", ".cff"})
+_DOCUMENT_NAMES = frozenset({"license", "copying", "authors", "results.tsv", ".gitignore", ".gitattributes"})
 _HOME = "ledger.sqlite3"
 _ENVIRONMENT = "pyvenv.cfg"
 MOST = 1000
@@ -22,6 +24,14 @@ MOST = 1000
 def is_source(path: Path) -> bool:
     """Tell by its name and folders whether a file is code that somebody wrote; `path` is relative."""
     return path.suffix.lower() in _ENDINGS and not any(_is_left_out(part) for part in path.parts[:-1])
+
+
+def is_document(path: Path) -> bool:
+    """Tell whether a file is written for people, so that no program becomes another one by it; `path` is relative.
+
+    What a program reads all the same is named by its arguments, or declared as an input, and counts as that.
+    """
+    return path.suffix.lower() in _DOCUMENTS or path.name.lower() in _DOCUMENT_NAMES or path.parts[0] == ".github"
 
 
 def lies_in_lab(path: Path, top: Path) -> bool:

@@ -5,6 +5,7 @@
 | status, decision, outcome, kept | keep, discard or crash |
 | commit, hash, sha | the code; equal ones are repeats |
 | description, change, idea, name | what was tried; `baseline`, `baseline (again)` and `baseline, seed 2` are repeats |
+| runs, noise | of how many runs a score is the mean; the standard deviation of one run |
 | the one other column of numbers, or `--score` | the score |
 """
 
@@ -26,6 +27,8 @@ Status = Literal["keep", "discard", "crash"]
 _STATUS = ("status", "decision", "outcome", "verdict", "kept", "keep", "accepted", "state", "result")
 _COMMIT = ("commit", "hash", "sha", "commit_hash", "git", "revision")
 _WORDS = ("description", "change", "idea", "hypothesis", "experiment", "name", "message", "notes", "note", "arm", "run")
+_RUNS = ("runs",)
+_NOISE = ("noise",)
 _WORDS_OF: dict[Status, str] = {
     "keep": "keep kept accept accepted baseline base improved success merged yes true 1 winner",
     "discard": "discard discarded reject rejected revert reverted drop dropped no false 0 worse skip skipped",
@@ -62,6 +65,7 @@ class LoggedTrial:
         status: what became of it.
         score: finite; None of a crash, or where there is none.
         code: equal for runs of equal code.
+        runs: of how many runs the score is the mean.
     """
 
     row: int
@@ -70,6 +74,7 @@ class LoggedTrial:
     status: Status
     score: float | None
     code: int
+    runs: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +85,14 @@ class TrialLog:
         trials: in the order of the table, the state that the loop began with first.
         score: the score's name.
         higher_is_better: whether higher scores are better.
+        noise: the standard deviation of one run as the log says it, > 0; None: it does not.
         notes: what was guessed, one sentence each.
     """
 
     trials: tuple[LoggedTrial, ...]
     score: str
     higher_is_better: bool
+    noise: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -111,7 +118,9 @@ def read_trial_log(
     names = list(dict.fromkeys(name for row in rows for name in row))
     decided, commit_column = status_column(rows), _known(names, _COMMIT)
     words_column = _known([name for name in names if name not in (decided, commit_column)], _WORDS)
-    left = [name for name in names if name not in (decided, commit_column, words_column)]
+    runs_column, noise_column = (_known([name for name in names if name != score], one) for one in (_RUNS, _NOISE))
+    named = (decided, commit_column, words_column, runs_column, noise_column)
+    left = [name for name in names if name not in named]
     name = _score_column(rows, left, score, source)
     notes = [f"the score is read from the column {name}"] if score is None else []
     refuse_mixed_percent(((number, row.get(name)) for number, row in enumerate(rows, 1)), name, source)
@@ -143,10 +152,22 @@ def read_trial_log(
         notes.append("a change counts as kept if it beat the best before it: no column says so")
     codes = _codes(commits, texts, [status for *_, status, _ in raw])
     trials = tuple(
-        LoggedTrial(row=number, commit=commit, words=words, status=status, score=value, code=code)
-        for (number, _, status, value), commit, words, code in zip(raw, commits, texts, codes, strict=True)
+        LoggedTrial(
+            row=number, commit=commit, words=words, status=status, score=value, code=code,
+            runs=max(int(_number(row, runs_column) or 1), 1),
+        )
+        for (number, row, status, value), commit, words, code in zip(raw, commits, texts, codes, strict=True)
+    )  # fmt: skip
+    told = [value for _, row, *_ in raw if (value := _number(row, noise_column)) is not None and value > 0]
+    if told:
+        notes.append(f"the noise of one run is read from the column {noise_column}")
+    return TrialLog(
+        trials=trials, score=name, higher_is_better=not is_lower, noise=told[-1] if told else None, notes=tuple(notes)
     )
-    return TrialLog(trials=trials, score=name, higher_is_better=not is_lower, notes=tuple(notes))
+
+
+def _number(row: Mapping[str, str], name: str | None) -> float | None:
+    return None if name is None else finite_numbers({name: row.get(name, "")}).get(name)
 
 
 def status_column(rows: Sequence[Mapping[str, str]]) -> str | None:

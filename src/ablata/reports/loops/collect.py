@@ -12,7 +12,16 @@ from ablata.records.rows import ProposalRow, RunRow
 from ablata.reports.loops.view import ConfirmedGain, GreedyView, LoopView, Measured, ProposalView
 from ablata.stats.contrasts import t_quantile
 from ablata.stats.guards import pooled_difference
-from ablata.stats.loop import LoopNoise, LoopRule, confirm_runs, honest_gain, pooled_noise
+from ablata.stats.loop import (
+    LoopNoise,
+    LoopRule,
+    confirm_runs,
+    findable,
+    honest_gain,
+    level_of,
+    outliers,
+    pooled_noise,
+)
 
 _HALF = 0.025
 """What a 95% interval leaves out on each side."""
@@ -40,12 +49,24 @@ def loop_view(ledger: Ledger, name: str) -> LoopView:
         name=name, metric=metric["name"], unit=metric["unit"], higher_is_better=rule.higher_is_better,
         margin=rule.margin, mode=rule.mode.value, level=rule.level, most_runs=rule.most_runs,
         best=runs.loop.best, proposals=proposals,
-        noise=noise.sd, noise_df=round(noise.df),
+        noise=noise.sd, noise_df=round(noise.df), findable=_findable(rule, noise, rows), warnings=_warnings(runs),
         runs=len({one.run.id for one in runs.runs}), seconds=runs.seconds(),
         budget=runs.loop.budget, greedy=_greedy(proposals, higher_is_better=rule.higher_is_better),
         claimed=sum(one.claimed.value for one in kept if one.claimed), confirmed=_confirmed(runs, rule, noise),
         commands=tuple(runs.loop.spec["commands"]), created=runs.loop.created,
     )  # fmt: skip
+
+
+def _findable(rule: LoopRule, noise: LoopNoise, rows: Sequence[ProposalRow]) -> float | None:
+    tested = [row for row in rows if row.number and row.outcome != "crash"]
+    level = level_of(rule, [None if row.outcome is None else row.outcome == "keep" for row in tested])
+    return None if noise.sd is None else findable(rule, noise.sd, level)
+
+
+def _warnings(runs: LoopRuns) -> tuple[str, ...]:
+    key = (runs.loop.best, "baseline")
+    pools = [list(group.values()) for other, group in runs.groups.items() if other != key]
+    return tuple(found.words() for found in outliers(runs.groups.get(key, {}), pools))  # type: ignore[call-overload]
 
 
 def _proposal(row: ProposalRow, rows: Sequence[ProposalRow], runs: LoopRuns) -> ProposalView:

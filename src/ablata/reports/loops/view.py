@@ -126,6 +126,8 @@ class LoopView:
         proposals: in the order of the stream, the start first.
         noise: standard deviation of one run's score; None before it is known.
         noise_df: its degrees of freedom.
+        findable: the smallest gain that is kept in 8 of 10 cases with this noise; None before it is known.
+        warnings: what makes the loop blind, such as a run of the baseline that went wrong.
         runs: how many there are.
         seconds: that they took.
         budget: that they may take; None: no end.
@@ -148,6 +150,8 @@ class LoopView:
     proposals: tuple[ProposalView, ...]
     noise: float | None
     noise_df: int
+    findable: float | None
+    warnings: tuple[str, ...]
     runs: int
     seconds: float
     budget: float | None

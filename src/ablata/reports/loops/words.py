@@ -64,13 +64,24 @@ def stand_words(view: LoopView) -> Iterator[tuple[str, str]]:
     runs = f"{view.runs} run{'s' * (view.runs != 1)}, {duration(view.seconds)}{left}"
     tried = f"{len(view.tried)} proposal{'s' * (len(view.tried) != 1)}"
     yield "so far", f"{tried}{': ' if counts else ''}{', '.join(counts)}; {runs}"
-    if view.noise is not None:
-        yield "noise", f"one run varies by {view.figures.number(view.noise)} (standard deviation of equal runs)"
+    yield "noise", noise_words(view)
+    yield from (("warning", warning) for warning in view.warnings)
     if view.kept:
         yield "gain", gain_words(view)
     yield from _waiting(view)
     if view.tried:
         yield "greedy", greedy_words(view)
+
+
+def noise_words(view: LoopView) -> str:
+    """Return how much a run varies, and the size of change that is found in spite of it."""
+    if view.noise is None or view.findable is None:
+        return "not known after one run: the first proposal is tried beside further runs of the start, which tell it"
+    if not view.noise:
+        return "none: equal runs score the same, so any difference decides. If they should not, does {seed} arrive?"
+    number = view.figures.number
+    told = f"one run varies by {number(view.noise)} (standard deviation of equal runs)"
+    return f"{told}; a change that gains {number(view.findable)} or more is kept in 8 of 10 cases, a smaller one less often"
 
 
 def _waiting(view: LoopView) -> Iterator[tuple[str, str]]:
@@ -146,9 +157,11 @@ def outcome_word(view: LoopView, one: ProposalView) -> str:
 def results_tsv(view: LoopView) -> str:
     """Return a loop as a table of tabs, as loops of agents write it: commit, score, memory_gb, status, description.
 
-    What stayed undecided was not kept, and stands as `discard`; of a crash the score is 0.
+    Two columns more say of how many runs a score is the mean, and how much one of them varies; `ablata loop audit` reads
+    them. What stayed undecided was not kept, and stands as `discard`; of a crash the score is 0.
     """
-    lines = ["\t".join(("commit", view.metric, "memory_gb", "status", "description"))]
+    lines = ["\t".join(("commit", view.metric, "memory_gb", "status", "description", "runs", "noise"))]
+    noise = "" if view.noise is None else f"{view.noise:.6g}"
     for one in view.proposals:
         if one.outcome is None:
             continue
@@ -156,6 +169,6 @@ def results_tsv(view: LoopView) -> str:
         told = "baseline" if one.number == 0 else one.text + (" (undecided)" if one.outcome == "undecided" else "")
         score = 0.0 if one.score is None or status == "crash" else one.score
         memory = f"{(one.memory or 0.0) / 1e9:.1f}"
-        cells = (one.commit[:7] or f"#{one.number}", f"{score:.6f}", memory, status, clean(" ".join(told.split())))
-        lines.append("\t".join(cells))
+        commit, words = one.commit[:7] or f"#{one.number}", clean(" ".join(told.split()))
+        lines.append("\t".join((commit, f"{score:.6f}", memory, status, words, str(one.runs), noise)))
     return "\n".join(lines) + "\n"

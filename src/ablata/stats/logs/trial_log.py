@@ -39,11 +39,13 @@ class TrialScore:
         score: finite.
         kept: whether its change was kept.
         code: equal for runs of equal code, which tell the noise; the first of them is the trial, the others repeat it.
+        runs: of how many runs the score is the mean.
     """
 
     score: float
     kept: bool
     code: int
+    runs: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +191,7 @@ class _Log:
         """The runs whose code the loop stood at."""
         missed = self._walk()
         repeated = any(len(values) > 1 for code, values in self.values.items() if code != runs[0].code)
-        self.greedy = not missed and not repeated
+        self.greedy = not missed and not repeated and all(run.runs == 1 for run in runs)
 
     def _walk(self) -> bool:
         """Follow the log; return whether a change that beat the best before it was not kept."""
@@ -217,6 +219,10 @@ class _Log:
     def fresh(self, index: int) -> list[float]:
         """Those of them that were not chosen for being high: of a change that was kept, the runs after the first."""
         return self.of(index) if self.runs[index].code == self.runs[0].code else self.of(index)[1:]
+
+    def count(self, index: int) -> int:
+        """How many runs of its code there are."""
+        return sum(run.runs for run in self.runs if run.code == self.runs[index].code)
 
     def mean(self, index: int) -> float:
         """The mean of all of them."""
@@ -248,7 +254,8 @@ def _kept(log: _Log, noise: Noise | None, alpha: float) -> Iterator[KeptTrial]:
         own, other = (log.fresh(index), log.fresh(beside)) if is_again else (log.of(index), log.of(beside))
         step = _mean(own) - _mean(other)
         count = sum(again) if is_again else trials
-        spread = math.sqrt(1 / len(own) + 1 / len(other))
+        sides = (len(own), len(other)) if is_again else (log.count(index), log.count(beside))
+        spread = math.sqrt(1 / sides[0] + 1 / sides[1])
 
         def bound(df: float, count: int = count, spread: float = spread) -> float:
             if log.greedy:

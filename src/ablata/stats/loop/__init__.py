@@ -21,6 +21,7 @@ from ablata.stats.loop.gain import CONFIRM_RUNS, LoopGain, confirm_runs, honest_
 from ablata.stats.loop.judge import LoopCost, expected_runs, judge_proposal
 from ablata.stats.loop.levels import level_of
 from ablata.stats.loop.noise import LoopNoise, pooled_noise
+from ablata.stats.loop.power import Outlier, findable, outliers
 from ablata.stats.loop.rule import LOOP_RULE_VERSION, Decision, Evidence, LoopMode, LoopRule, More
 
 __all__ = [
@@ -34,10 +35,13 @@ __all__ = [
     "LoopNoise",
     "LoopRule",
     "More",
+    "Outlier",
     "confirm_runs",
     "expected_runs",
+    "findable",
     "honest_gain",
     "judge_proposal",
     "level_of",
+    "outliers",
     "pooled_noise",
 ]

@@ -12,7 +12,7 @@ from ablata.stats.loop import LoopMode, LoopRule
 from ablata.studies.guards import GUARDS, parse_guard
 from ablata.studies.metric import absolute_margin, judged_metric
 from ablata.trainers.any import Outside
-from ablata.trainers.command import Command
+from ablata.trainers.command import Command, own_keys
 from ablata.trainers.git import git_commit, repository_of
 
 if TYPE_CHECKING:
@@ -52,6 +52,13 @@ class LoopPlan:
     commands: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.start, Command) and self.start.ref is None and not own_keys(self.start.words):
+            raise SettingsError(
+                "A loop must have something that can be changed",
+                found="the command has no key of its own, and there is no --worktree",
+                do="--worktree, to propose commits by --ref; or a key in the command, such as --lr {lr} with --set "
+                "lr=0.1, to propose other values of it",
+            )
         if self.smaller is not None and self.margin is None:
             raise SettingsError(
                 "What makes no difference can be told only with a margin",

@@ -10,7 +10,7 @@ import numpy as np
 
 from ablata.records.questions.loop_runs import Groups, LoopRuns
 from ablata.stats.guards import PooledDifference, pooled_difference
-from ablata.stats.loop import Evidence, LoopNoise, pooled_noise
+from ablata.stats.loop import Evidence, LoopNoise, outliers, pooled_noise
 from ablata.studies.guards import GUARDS
 
 _ALPHA = 0.05
@@ -52,6 +52,11 @@ class LoopScores(LoopRuns):
     def noise(self) -> LoopNoise:
         """Return the spread of a run over the whole loop."""
         return pooled_noise([list(group.values()) for group in self.groups.values()])
+
+    def warnings(self, best: int) -> tuple[str, ...]:
+        """Return what makes comparisons with a baseline blind, a sentence each."""
+        group = self.groups.get((best, "baseline"), {})
+        return tuple(one.words() for one in outliers(group, _pools(self.groups, -1, best)))
 
     def guards(self, number: int) -> list[GuardState]:
         """Return how each guardrail stands for a proposal; those without values are left out."""

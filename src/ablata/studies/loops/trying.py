@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablata.base.errors import AblataError, RecordError, RunError, SettingsError
+from ablata.base.errors import AblataError, RecordError, RunError, SettingsError, listing
 from ablata.base.quantities import duration
 from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import recorded_names
@@ -18,9 +18,11 @@ from ablata.studies.identity import refuse_unfit
 from ablata.studies.loops.proposing import ProposedChange, Trainers, is_same, new_proposal, remarks
 from ablata.studies.loops.running import RunTrainer
 from ablata.studies.loops.scores import GuardState, LoopScores
+from ablata.studies.programs import changed_files
 from ablata.studies.workers.commands import WORKTREES
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
+from ablata.trainers.function import Function
 from ablata.trainers.git import lines_added, remove_worktree
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Answer:
         is_old: it was answered from the ledger.
         result: how it was decided; see `ProposalRow.result`.
         notes: what the proposer may have overlooked.
+        warnings: what made the loop blind when it was decided, such as a run of the baseline that went wrong.
     """
 
     loop: str
@@ -57,6 +60,7 @@ class Answer:
     is_old: bool = False
     result: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class LoopJudge:
@@ -125,15 +129,24 @@ class LoopJudge:
         """Refuse to go on where the best so far would now run other code: its scores would be of two codes."""
         now = new_proposal(self.ledger, best, "", [], base.base, 0)
         if (now.code, now.data) != (base.code, base.data):
-            what = "code" if now.code != base.code else "inputs"
             raise RecordError(
                 "The best so far must still be what it was: it is measured again beside every proposal",
-                found=f"the {what} that proposal {base.number} runs changed since",
-                do="bring it back and propose changes by --set; a loop of changed files is started with --worktree, "
-                "and proposes commits with --ref"
+                found=self._changed(base, best, now.code),
+                do="bring it back and propose changes by --set; where a file is none of the program's, start a loop that "
+                "says which are, with --source; a loop of changed files is started with --worktree, and proposes "
+                "commits with --ref"
                 if isinstance(best, Command)
                 else "bring it back, or start another loop",
             )
+
+    def _changed(self, row: ProposalRow, trainer: Recipe | Outside, code: str) -> str:
+        """Say what of a proposal changed since it was submitted: its inputs, or which files of its code."""
+        who = "the start" if row.number == 0 else f"proposal {row.number}"
+        if code == row.code:
+            names = listing(trainer.inputs) if isinstance(trainer, Command | Function) else ""
+            return f"an input that {who} reads changed since{': ' * bool(names)}{names}"
+        files = changed_files(self.ledger, trainer, row.code) if isinstance(trainer, Command) else ""
+        return f"the code that {who} runs changed since{': ' * bool(files)}{files}"
 
     def answer_known(self, row: ProposalRow, text: str) -> Answer:
         """Return what the ledger says of a proposal that was made before, and is decided."""
@@ -187,6 +200,7 @@ class LoopJudge:
         return Answer(
             loop=self.name, number=row.number, text=row.text, outcome=done.outcome, trained=len(self._trained),
             reason=str((done.result or {}).get("reason", "")), seconds=time.monotonic() - began, result=done.result,
+            warnings=LoopScores(self.ledger, self.name).warnings(int((done.result or {}).get("best", 0))),
         )  # fmt: skip
 
     def _rule_of(self, row: ProposalRow) -> LoopRule:
@@ -299,7 +313,7 @@ class LoopJudge:
         if (new.code, new.data) != (row.code, row.data):
             raise RecordError(
                 "A proposal must run the code and read the inputs that it was submitted with",
-                found=f"proposal {row.number}: they changed since",
+                found=self._changed(row, trainer, new.code),
                 do="bring them back, and give the same command again",
             )
         run = self.ledger.loops.enqueue(self.name, row.number, role, new)
