@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import random
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ablata
+from ablata.api.housekeeping import remove_loop, rename_loop
+from ablata.api.moving import export_loop, import_loop
 from ablata.base.errors import RecordError, RunError, SettingsError
 from ablata.records import Ledger
+from ablata.records.moving.archive import write_archive
 from ablata.records.rows import LoopRun
+from ablata.reports.collect_runs import run_views
 from ablata.reports.loops.words import results_tsv
 
 
@@ -78,7 +87,7 @@ def test_a_crash_is_an_outcome_and_has_a_second_chance(loop: Callable[..., ablat
     crash = tune.try_({"fail": True}, "broken")
     assert (crash.outcome, "blew up" in crash.reason) == ("crash", True)
     assert tune.retry(1).outcome == "crash"
-    with pytest.raises(SettingsError, match="stayed undecided, or crashed"):
+    with pytest.raises(SettingsError, match="that was not kept has a second chance"):
         tune.retry()
 
 
@@ -191,3 +200,104 @@ def test_runs_of_a_loop_are_not_removed(loop: Callable[..., ablata.Loop], tmp_pa
         (run, *_) = ledger.runs.find()
         with pytest.raises(RecordError, match="in loop tune"):
             ablata.remove_runs(run.id, confirm=lambda plan: True, ledger=ledger)
+
+
+def test_a_discarded_proposal_is_tried_again_as_a_new_one_with_runs_of_its_own(
+    loop: Callable[..., ablata.Loop], tmp_path: Path
+) -> None:
+    tune = loop()
+    assert tune.try_({"gain": -2.0}, "worse").outcome == "discard"
+    again = tune.retry(1)
+    assert (again.outcome, again.number, tune.view.tried[1].text) == ("discard", 2, "worse")
+    first, second = ({one.seed for one in _runs(tmp_path) if one.number == number} for number in (1, 2))
+    assert second, "runs of its own"
+    assert not first & second
+    with pytest.raises(SettingsError, match="no proposal 7"):
+        tune.retry(7)
+
+
+def test_times_are_compared_within_a_launch_alone(loop: Callable[..., ablata.Loop], tmp_path: Path) -> None:
+    pauses = {"now": 0.0}
+
+    def paced(seed: int, gain: float = 0.0) -> dict[str, float]:
+        time.sleep(pauses["now"] + (0.03 if gain > 2 else 0.0))
+        return train(seed, gain)
+
+    tune = loop(paced, score="acc", guards=("seconds:+200%",))
+    assert tune.try_({"gain": -2.0}, "worse").outcome == "discard"
+    pauses["now"] = 0.02  # the machine is busier than when the baseline was measured
+    kept = tune.try_({"gain": 2.0}, "better, and as fast")
+    assert kept.outcome == "keep", kept.reason
+    launches = {
+        role: {one.run.launch for one in _runs(tmp_path) if one.role == role and one.number in (0, 2)}
+        for role in ("trial", "baseline")
+    }
+    assert launches["trial"] < launches["baseline"], "the baseline was run once more beside it"
+
+
+def test_a_change_that_makes_no_difference_is_kept_where_it_saves_time(loop: Callable[..., ablata.Loop]) -> None:
+    def timed(seed: int, pause: float = 0.05) -> dict[str, float]:
+        time.sleep(pause)
+        return {"acc": 90 + random.Random(f"{seed} {pause}").gauss(0, 0.01)}
+
+    tune = loop(timed, score="acc", margin=0.5, prefer_smaller="time")
+    faster = tune.try_({"pause": 0.0}, "without the pause")
+    assert (faster.outcome, "a run takes" in faster.reason) == ("keep", True), faster.reason
+    assert tune.try_({"pause": 0.06}, "longer").outcome == "discard"
+
+
+def test_a_loop_is_renamed_removed_and_carried_elsewhere_where_it_can_be_read_alone(
+    loop: Callable[..., ablata.Loop], tmp_path: Path
+) -> None:
+    loop().try_({"gain": 2.0}, "more")
+    file = tmp_path / "loop.ablata"
+    with Ledger(home=tmp_path / "home") as ledger:
+        rename_loop("tune", "tuned", ledger=ledger)
+        (view, *_) = run_views(ledger)
+        assert view.studies[0].startswith("loop tuned:")
+        runs = len(ledger.runs.find())
+        assert export_loop("tuned", file, ledger=ledger).runs == runs
+    with Ledger(home=tmp_path / "other") as other:
+        assert import_loop(file, ledger=other).taken == runs
+        assert import_loop(file, ledger=other).taken == 0, "harmless once more"
+        read = ablata.Loop(name="tuned", ledger=other, progress=False)
+        assert "1 proposal: 1 kept" in repr(read)
+        for ask in (lambda: read.try_({"gain": 3.0}, "x"), lambda: read.confirm(), lambda: read.work()):
+            with pytest.raises(RecordError, match="goes on where it was started"):
+                ask()
+        with pytest.raises(RecordError, match="ablata loop import"):
+            ablata.import_study(file, ledger=other)
+        removed = remove_loop("tuned", ledger=other)
+        assert removed is not None
+        assert (len(removed.runs), other.runs.find(), other.loops.all()) == (runs, [], [])
+    with Ledger(home=tmp_path / "home") as ledger:
+        with pytest.raises(RecordError, match="name must be its own"):
+            import_loop(file, ledger=ledger)
+        remove_loop("tuned", keep_runs=True, ledger=ledger)
+        assert len(ledger.runs.find()) == runs
+
+
+def test_a_loop_that_was_tampered_with_is_not_imported(loop: Callable[..., ablata.Loop], tmp_path: Path) -> None:
+    loop().try_({"gain": 2.0}, "more")
+    with Ledger(home=tmp_path / "home") as ledger:
+        export_loop("tune", tmp_path / "loop.ablata", ledger=ledger)
+    with zipfile.ZipFile(tmp_path / "loop.ablata") as archive:
+        entries = {name: archive.read(name) for name in archive.namelist() if name != "manifest.json"}
+    told = json.loads(entries["loop.json"])
+    spoils: tuple[Callable[[dict[str, Any]], object], ...] = (
+        lambda file: file["loop"].update(best=7),
+        lambda file: file["loop"].update(name="../x"),
+        lambda file: file["loop"]["spec"].update(rule={"margin": "x"}),
+        lambda file: file["proposals"][1]["result"].update(effect="much"),
+        lambda file: file["proposals"][1].update(base=5),
+        lambda file: file["runs"].append(file["runs"][0]),
+        lambda file: file["proposals"][0].update(created=1e300),
+    )
+    for spoil in spoils:
+        spoilt = copy.deepcopy(told)
+        spoil(spoilt)
+        write_archive(tmp_path / "bad.ablata", {**entries, "loop.json": json.dumps(spoilt).encode()}.items(), {})
+        with Ledger(home=tmp_path / "other") as other:
+            with pytest.raises(RecordError):
+                import_loop(tmp_path / "bad.ablata", ledger=other)
+            assert (other.loops.all(), other.runs.find()) == ([], [])

@@ -49,7 +49,7 @@ def commit(tmp_path: Path) -> Callable[..., str]:
     def change(old: str, new: str) -> str:
         assert old in script.read_text()
         script.write_text(script.read_text().replace(old, new))
-        git("commit", "-qam", new)
+        git("commit", "-qam", new or "without")
         return git("rev-parse", "HEAD")
 
     return change
@@ -114,6 +114,69 @@ def test_a_loop_of_settings_goes_on_after_commits_that_change_no_program_and_nam
     commit("WIDTH = 2", "WIDTH = 3")
     other = ablata("loop", "try", "less", "--set", "lr=1")
     assert (other.status, "proposal 1 runs changed since: train.py" in other.err) == (2, True), other.err
+
+
+def test_a_commit_that_removes_lines_and_makes_no_difference_is_kept_where_that_is_preferred(
+    commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
+) -> None:
+    wide = [word.replace("0.2", "1") for word in START]
+    assert ablata(*wide, "--prefer-smaller", "lines").status == 0
+    commit('parser.add_argument("--lr", type=float, default=0.0)\n', "")
+    assert ablata("loop", "try", "no such key", "--ref", "HEAD").status == 4, "args.lr is gone"
+    commit(" + args.lr", "")
+    less = ablata("loop", "try", "no learning rate", "--ref", "HEAD")
+    assert (less.status, "it has 1 lines less" in less.out) == (0, True), less.out + less.err
+
+
+def test_several_workers_share_the_runs_of_a_try_and_confirm_says_before_how_many_it_takes(
+    commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
+) -> None:
+    assert ablata(*START).status == 0
+    commit("WIDTH = 2\nPAUSE = 0.0", "WIDTH = 5\nPAUSE = 0.7")
+    kept = ablata("loop", "try", "wider", "--ref", "HEAD", "--workers", "2")
+    assert (kept.status, "KEEP  tune #1" in kept.out) == (0, True), kept.err
+    with Ledger(home=home) as ledger:
+        runs = [one.run for one in ledger.loops.runs("tune")]
+        assert {run.state for run in runs} == {"completed"}
+        assert len({run.launch for run in runs}) == 2, "the start's, and one for both workers"
+        assert len({run.id for run in runs}) == len({run.identity for run in runs})
+    sure = ablata("loop", "confirm", "--runs", "2")
+    assert "2 fresh runs of the start and of the best: 4 to run" in sure.err
+    assert "by 2 and 2 fresh runs" in sure.out
+    listed = ablata("runs", "list").out
+    assert "loop tune:#1" in listed
+    assert ablata("loop", "rename", "tune", "tuned", "--yes").status == 0
+    assert "tuned: higher acc is better" in ablata("loop", "status").out
+    again = ablata(*[word.replace("tune", "tuned") for word in START], "--budget", "1h")
+    assert again.status == 0, again.err
+    assert ablata("loop", "export", "tuned", "x.ablata").status == 0
+    assert ablata("loop", "rm", "tuned", "--yes").status == 0
+    assert ablata("loop", "import", "x.ablata").status == 0
+    assert len(git("worktree", "list").splitlines()) == 1, "the trees went with the loop"
+
+
+@pytest.mark.postgres
+def test_a_loop_lives_on_postgres(
+    commit: Callable[..., str],
+    home: Path,
+    ablata: Callable[..., Any],
+    postgres_schema: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ABLATA_DB", postgres_schema("loop"))
+    assert ablata(*START).status == 0
+    commit("WIDTH = 2", "WIDTH = 5")
+    assert ablata("loop", "try", "wider", "--ref", "HEAD", "--async").status == 6
+    assert "KEEP" in ablata("loop", "work").out
+    commit("WIDTH = 5", "WIDTH = 1")
+    assert ablata("loop", "try", "narrower", "--ref", "HEAD", "--workers", "2").status == 1
+    assert ablata("loop", "retry", "2").status == 1
+    assert ablata("loop", "confirm", "--runs", "2").status == 0
+    assert "1 kept" in ablata("loop", "status").out
+    assert ablata("loop", "export", "tune", "x.ablata").status == 0
+    assert ablata("loop", "rm", "tune", "--yes").status == 0
+    assert ablata("loop", "import", "x.ablata").status == 0
+    assert ablata("loop", "rename", "tune", "tuned", "--yes").status == 0
 
 
 @pytest.mark.slow

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,65 +14,13 @@ from ablata.records import Ledger, NewArm, NewRun
 WORKER = Path(__file__).with_name("worker_process.py")
 
 
-def _server_binaries() -> Path | None:
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
-    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The address of a Postgres server of this test session, without a database's name."""
-    binaries = _server_binaries()
-    if binaries is None:
-        pytest.skip("no Postgres server under /usr/lib/postgresql")
-    # The server refuses to run as root, so that root becomes the user its package made.
-    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-    folder = Path(tempfile.mkdtemp(prefix="ablata-postgres-"))
-    if user:
-        shutil.chown(folder, "postgres", "postgres")
-    port = _free_port()
-
-    def call(program: str, *arguments: str) -> None:
-        command = [str(binaries / program), "-D", str(folder / "data"), *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False, **user)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    try:
-        call("initdb", "--username=ablata", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-        settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-        # A log file, because a server that kept the test's output pipe open would keep the call from returning.
-        call("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", settings)
-        try:
-            yield f"postgresql://ablata@127.0.0.1:{port}"
-        finally:
-            call("pg_ctl", "stop", "-m", "immediate")
-    finally:
-        shutil.rmtree(folder)
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def fresh_address(request: pytest.FixtureRequest) -> Callable[[str], str]:
     """A function that returns the address of a new empty database of a name."""
     if request.param == "sqlite":
         folder: Path = request.getfixturevalue("tmp_path")
         return lambda name: f"sqlite:///{folder / name}.sqlite3"
-    server: str = request.getfixturevalue("postgres_server")
-
-    def create(name: str) -> str:
-        import psycopg
-
-        # A schema of its own, which is far quicker to make than a database.
-        schema = f"{name}_{os.urandom(4).hex()}"
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE SCHEMA {schema}")
-        return f"{server}/postgres?options=-csearch_path%3D{schema}"
-
+    create: Callable[[str], str] = request.getfixturevalue("postgres_schema")
     return create
 
 

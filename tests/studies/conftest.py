@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,6 @@ from ablata.records import Ledger
 from ablata.records.rows import RunRow
 from ablata.studies.launch import create
 from ablata.studies.study import Study
-
-_spec = importlib.util.spec_from_file_location(
-    "records_fixtures", Path(__file__).parents[1] / "records" / "conftest.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-_records = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_records)
-postgres_server = _records.postgres_server
 
 KEY = "val/plain/top1"
 

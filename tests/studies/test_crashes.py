@@ -154,14 +154,9 @@ def test_parent_and_workers_killed_again_and_again_change_nothing(start: Start, 
 
 @pytest.mark.postgres
 def test_two_workers_share_a_study_on_postgres(
-    start: Start, home: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch
+    start: Start, home: Path, postgres_schema: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import psycopg
-
-    schema = f"study_{os.urandom(4).hex()}"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-    address = f"{postgres_server}/postgres?options=-csearch_path%3D{schema}"
+    address = postgres_schema("study")
     with Ledger(address, home=home) as ledger:
         create(ledger, twelve_runs())
         assert start("study", "run", "twelve", "--workers", "2", ABLATA_DB=address).wait(200) == 0

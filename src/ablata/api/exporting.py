@@ -90,6 +90,7 @@ def export_runs(
 
 def _run_rows(ledger: Ledger, runs: Sequence[RunRow]) -> Iterator[dict[str, Any]]:
     settings, uses = differing_settings(ledger, runs), ledger.studies.uses(runs)
+    loops = ledger.loops.uses(runs)
     for run in runs:
         yield {
             "run": run.id,
@@ -100,6 +101,7 @@ def _run_rows(ledger: Ledger, runs: Sequence[RunRow]) -> Iterator[dict[str, Any]
             "created": moment(run.created),
             "parent": run.parent or "",
             "error": run.error or "",
+            "loops": " ".join(f"{loop}:{proposal}" for loop, proposal in loops.get(run.id, ())),
             **settings[run.id],
             **(run.scores or {}),
             **{f"cost/{name}": value for name, value in (run.cost or {}).items()},

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ablata.api.opening import open_ledger
 from ablata.api.runs import find_runs
-from ablata.base.errors import RecordError, SettingsError, listing
+from ablata.base.errors import RecordError, SettingsError, UserError, listing
 from ablata.records import removal
 from ablata.records.ledger import Ledger
 from ablata.records.removal import Removal
+from ablata.studies.workers.commands import WORKTREES
+from ablata.trainers.git import remove_worktree
 
 Keep = Literal["best", "last"]
 ENDED = ("completed", "failed", "diverged", "cancelled")
@@ -61,7 +64,8 @@ def remove_runs(
             raise RecordError(
                 "Only runs that nothing needs can be removed",
                 found=listing(told[:3]),
-                do="remove what needs them first (ablata study rm NAME), or leave them out; nothing was removed",
+                do="remove what needs them first (ablata study rm NAME, ablata loop rm NAME), or leave them out; "
+                "nothing was removed",
             )
         return _carried_out(opened, planned, confirm)
 
@@ -170,8 +174,46 @@ def rename_study(old: str, new: str, *, ledger: Ledger | None = None) -> None:
         removal.rename_study(opened, old, new)
 
 
+def remove_loop(
+    name: str,
+    *,
+    keep_runs: bool = False,
+    confirm: Callable[[Removal], bool] = _agreed,
+    ledger: Ledger | None = None,
+) -> Removal | None:
+    """Remove a research loop, the runs made for it that nothing else needs, and its git worktrees.
+
+    Args:
+        name, keep_runs, confirm, ledger: as for `remove_study`.
+
+    Raises:
+        RecordError: there is no such loop, or a run of it is being trained.
+    """
+    with open_ledger(ledger, create=False) as opened:
+        planned = removal.plan_loop_removal(opened, name, keep_runs=keep_runs)
+        trees = {(str(row.recipe.get("folder")), row.recipe.get("ref")) for row in opened.loops.proposals(name)}
+        done = _carried_out(opened, planned, confirm)
+        if done is not None:
+            for folder, ref in trees:
+                # A tree is made again by whatever else runs that commit.
+                with suppress(UserError):
+                    if ref:
+                        remove_worktree(Path(folder), ref, opened.home / WORKTREES)
+        return done
+
+
+def rename_loop(old: str, new: str, *, ledger: Ledger | None = None) -> None:
+    """Give a research loop another name; all else of it stays.
+
+    Raises:
+        RecordError: there is no loop `old`, or one of the name `new`, or a run of it is being trained.
+    """
+    with open_ledger(ledger, create=False) as opened:
+        removal.rename_loop(opened, old, new)
+
+
 def _carried_out(ledger: Ledger, planned: Removal, confirm: Callable[[Removal], bool]) -> Removal | None:
-    if not planned.runs and planned.study is None:
+    if not planned.runs and planned.study is None and planned.loop is None:
         return planned
     if not confirm(planned):
         return None
@@ -184,7 +226,8 @@ def removal_lines(planned: Removal, most: int = 8) -> Sequence[str]:
     from ablata.base.quantities import quantity
 
     counted = f"{len(planned.runs)} run{'' if len(planned.runs) == 1 else 's'}"
-    what = f"study {planned.study} and {counted}" if planned.study else counted
+    named = f"study {planned.study}" if planned.study else f"loop {planned.loop}" if planned.loop else ""
+    what = f"{named} and {counted}" if named else counted
     lines = [f"{what}, {quantity(planned.total_bytes, 'B')}:"]
     lines += [
         f"  {run.id}  {run.recipe_name}, seed {run.seed}, {run.state}, {quantity(planned.bytes[run.id], 'B')}"

@@ -28,6 +28,7 @@ from ablata.reports.loops.view import ConfirmedGain, LoopView, ProposalView
 from ablata.reports.loops.words import loop_status
 from ablata.stats.loop import LoopCost
 from ablata.studies.loops.confirming import confirm
+from ablata.studies.loops.helpers import LoopHelpers
 from ablata.studies.loops.plan import plan_loop
 from ablata.studies.loops.proposing import ProposedChange, Trainers
 from ablata.studies.loops.scores import LoopScores
@@ -141,6 +142,7 @@ class Loop:
         *,
         sets: Sequence[str] = (),
         waits: bool = False,
+        workers: int = 1,
         expect: Callable[[ProposalRow, LoopCost], None] | None = None,
     ) -> Answer:
         """Try a change of the best so far, and say what became of it. Killed in the middle, the same call goes on.
@@ -151,6 +153,7 @@ class Loop:
             text: what is tried, for people.
             sets: with `git:REF`: values of the command's own keys beside it.
             waits: only give it its place in the stream, for `work`.
+            workers: processes that train its runs side by side; more than one needs what others can make again.
             expect: called before the first run with how many are expected.
 
         Raises:
@@ -170,7 +173,8 @@ class Loop:
         else:
             made = ProposedChange(sets=change)
         with self._opened() as ledger:
-            judge = LoopJudge(ledger, self.name, self._trainers, self._say)
+            helpers = LoopHelpers(ledger, self.name, workers)
+            judge = LoopJudge(ledger, self.name, self._trainers, self._say, shares=workers > 1, launch=helpers.launch)
             row, is_new, notes = judge.submit(text, made, waits=waits)
             for line in notes:
                 self._note(line)
@@ -181,7 +185,8 @@ class Loop:
                     loop=self.name, number=row.number, text=text, outcome=None, notes=notes,
                     reason="it waits for a worker",
                 )  # fmt: skip
-            return self._decided(judge, row, expect)
+            with helpers.beside(row):
+                return self._decided(judge, row, expect)
 
     def _decided(
         self, judge: LoopJudge, row: ProposalRow, expect: Callable[[ProposalRow, LoopCost], None] | None
@@ -193,7 +198,9 @@ class Loop:
     def retry(
         self, number: int | None = None, *, expect: Callable[[ProposalRow, LoopCost], None] | None = None
     ) -> Answer:
-        """Give a proposal that stayed undecided, or crashed, a second chance: the likeliest, or the one of a number.
+        """Give a proposal that was not kept a second chance: the likeliest undecided one, or the one of a number.
+
+        A discarded one is tried as a new proposal, with runs of its own.
 
         Raises:
             SettingsError: there is none.
@@ -202,13 +209,21 @@ class Loop:
             judge = LoopJudge(ledger, self.name, self._trainers, self._say)
             return self._decided(judge, judge.second_chance(number), expect)
 
-    def work(self, most: int | None = None) -> list[Answer]:
-        """Try the proposals that wait, in the order they were submitted, and those that were begun and left."""
+    def work(self, most: int | None = None, *, only: int | None = None, launch: str | None = None) -> list[Answer]:
+        """Try the proposals that wait, in the order they were submitted, and those that were begun and left.
+
+        Several of these side by side share the runs of a proposal that is under way.
+
+        Args:
+            most: proposals at most; None: all.
+            only: the number of one to help with.
+            launch: what processes have in common whose times are compared; None: a new one.
+        """
         done: list[Answer] = []
         with self._opened() as ledger:
-            judge = LoopJudge(ledger, self.name, self._trainers, self._say)
+            judge = LoopJudge(ledger, self.name, self._trainers, self._say, shares=True, launch=launch)
             while most is None or len(done) < most:
-                row = ledger.loops.take(self.name, [one.number for one in done])
+                row = ledger.loops.take(self.name, [one.number for one in done], only)
                 if row is None:
                     break
                 done.append(judge.decide(row))

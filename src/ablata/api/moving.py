@@ -1,4 +1,4 @@
-"""Studies carried from one ledger to another; no torch."""
+"""Studies and research loops carried from one ledger to another; no torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ablata.api.opening import open_ledger
 from ablata.records.ledger import Ledger
 from ablata.records.moving import exporting, importing
 from ablata.studies.imported import check_study
+from ablata.studies.loops.imported import check_loop
 
 
 def export_study(
@@ -36,3 +37,21 @@ def import_study(path: str | Path, *, ledger: Ledger | None = None) -> importing
     """
     with open_ledger(ledger) as opened:
         return importing.import_study(opened, Path(path), check_study)
+
+
+def export_loop(
+    name: str, path: str | Path, *, checkpoints: bool = False, ledger: Ledger | None = None
+) -> exporting.Exported:
+    """Write a research loop with its runs, curves and small files to one file; else as `export_study`."""
+    with open_ledger(ledger, create=False) as opened:
+        return exporting.export_loop(opened, name, Path(path), checkpoints=checkpoints)
+
+
+def import_loop(path: str | Path, *, ledger: Ledger | None = None) -> importing.Imported:
+    """Take a research loop in from a file that `export_loop` wrote: it can be read here, and does not go on here.
+
+    Raises:
+        RecordError: the file is damaged, or another loop of its name is here. Nothing was imported.
+    """
+    with open_ledger(ledger) as opened:
+        return importing.import_loop(opened, Path(path), check_loop)

@@ -16,6 +16,7 @@ from ablata.base.quantities import duration
 from ablata.cli.asking import CommandOption, CommandOptions, FirstSeed, Inputs, Lower, Scores, Sets, Sources, Timeout
 from ablata.cli.console import err, fail, note, out, print_json, quick_imports
 from ablata.cli.help import CommandGroup
+from ablata.cli.loop_keeping import export, import_, remove, rename
 
 if TYPE_CHECKING:
     from ablata.api.loops import Loop
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ablata.studies.loops.trying import Answer
 
 app = CommandGroup(help="Judge changes one after another against the best so far.")
+for _name, _command_function in {"rm": remove, "rename": rename, "export": export, "import": import_}.items():
+    app.command(_name)(_command_function)
 
 STATUSES = {"keep": 0, "discard": 1, "undecided": 3, "crash": 4, None: 6}
 """Exit statuses of `try`; 2 is wrong use, 6 waits for a worker."""
@@ -139,6 +142,9 @@ def try_(
     asynchronous: Annotated[
         bool, typer.Option("--async", help="Only give it its place in the stream; `ablata loop work` tries it.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that train its runs side by side.", show_default=False)
+    ] = 1,
     json: AsJson = False,
 ) -> None:
     """Try a change against the best so far. Exit 0: keep, 1: discard, 3: undecided, 4: crash, 2: wrong use."""
@@ -146,7 +152,10 @@ def try_(
     def answer() -> Answer:
         loop = _loop(which)
         change: Any = f"git:{ref}" if ref is not None else tuple(sets or ())
-        return loop.try_(change, text, sets=tuple(sets or ()) if ref else (), waits=asynchronous, expect=_expect(loop))
+        return loop.try_(
+            change, text, sets=tuple(sets or ()) if ref else (), waits=asynchronous, workers=workers,
+            expect=_expect(loop),
+        )  # fmt: skip
 
     _answer(answer, json)
 
@@ -157,7 +166,10 @@ def retry(
     which: Which = None,
     json: AsJson = False,
 ) -> None:
-    """Give an undecided or crashed proposal a second chance. Exits as `try` does."""
+    """Give a proposal that was not kept a second chance. Exits as `try` does.
+
+    What stayed undecided goes on with more runs; what was discarded is tried as a new proposal, with runs of its own.
+    """
 
     def answer() -> Answer:
         loop = _loop(which)
@@ -221,9 +233,11 @@ def _loop(which: str | None) -> Loop:
 def work(
     which: Which = None,
     most: Annotated[int | None, typer.Option(min=1, help="Proposals to try at most; by default all that wait.")] = None,
+    only: Annotated[int | None, typer.Option(hidden=True)] = None,
+    launch: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Try the proposals that wait, in their order. Several of these may work side by side."""
-    for given in _loop(which).work(most):
+    for given in _loop(which).work(most, only=only, launch=launch):
         for line in answer_lines(given):
             out.print(line, markup=False)
 

@@ -16,6 +16,7 @@ from ablata.cli.settings import SettingsToChange
 from ablata.cli.train import show_training
 
 if TYPE_CHECKING:
+    from ablata.records.moving.exporting import Exported, LeftOut
     from ablata.records.removal import Removal
 
 app = CommandGroup(help="List, show, compare, continue and remove runs.")
@@ -270,9 +271,23 @@ def told(removed: Removal | None) -> None:
     if removed is None:
         note("nothing was removed")
         raise typer.Exit(1)
-    if not removed.runs and removed.study is None:
+    if not removed.runs and removed.study is None and removed.loop is None:
         note("nothing to remove: studies need every ended run, or others start from it")
         return
-    what = f"study {removed.study} and " if removed.study else ""
+    named = f"study {removed.study}" if removed.study else f"loop {removed.loop}" if removed.loop else ""
+    what = f"{named} and " if named else ""
     runs = f"{len(removed.runs)} run{'' if len(removed.runs) == 1 else 's'}"
     note(f"removed {what}{runs}, {quantity(removed.total_bytes, 'B')}")
+
+
+def written(done: Exported, checkpoints: bool) -> None:
+    """Say what went into an exported file, and what was left out."""
+    note(f"written: {done.path} with {done.runs} runs and {done.files} files")
+    groups: dict[str, list[LeftOut]] = {}
+    for left in done.left_out:
+        groups.setdefault(left.reason, []).append(left)
+    for reason, files in groups.items():
+        size = quantity(sum(left.bytes for left in files), "B")
+        named = files[0].path if len(files) == 1 else f"{len(files)} files"
+        hint = "; --checkpoints takes them along" if "checkpoint" in reason and not checkpoints else ""
+        note(f"left out: {named} ({size}): {reason}{hint}")

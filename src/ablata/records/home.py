@@ -16,6 +16,7 @@ from ablata.base.home import lab_home as lab_home
 LEDGER_FILE = "ledger.sqlite3"
 RUNS_FOLDER = "runs"
 IMPORTED_STUDIES = "imported"
+IMPORTED_LOOPS = "imported_loops"
 """Folder of the lab's home with an empty file for each study that was imported."""
 
 NETWORK_FILE_SYSTEM = re.compile(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from ablata.base.errors import RecordError, nearest
 from ablata.records.database import ANOTHER_LAB, Database, looked_in
@@ -21,7 +21,7 @@ from ablata.records.rows import (
     RunRole,
     RunRow,
 )
-from ablata.records.runs import RUN_COLUMNS, insert_ignoring, insert_run, own_settings
+from ablata.records.runs import RUN_COLUMNS, insert_ignoring, insert_run, own_settings, with_parents
 from ablata.records.studies import check_name
 from ablata.records.tables import LoopTable, ProposalRun, ProposalTable, RecipeTable, Run
 from ablata.records.values import clock, decode, encode
@@ -56,21 +56,24 @@ class Loops:
             insert_ignoring(
                 connection, LoopTable, {"name": name, "spec": spec, "budget": budget, "best": 0, "created": clock()}
             )
-            loop = _find(connection, name)
-            present = _proposals(connection, name)
+            loop = find_loop(connection, name)
+            present = loop_proposals(connection, name)
             if not present:
                 _insert(connection, name, 0, start, level=0.0, first_seed=first_seed, state="decided", outcome="keep")
                 return loop
             first = present[0]
-            if decode(encode(spec)) != loop.spec or first.recipe_hash != start.recipe_hash:
-                differing = [key for key in {*spec, *loop.spec} if decode(encode(spec)).get(key) != loop.spec.get(key)]
+            # What was typed may differ where it means the same, as a budget does.
+            fixed, wanted = ({**one, "commands": None} for one in (loop.spec, decode(encode(spec))))
+            if wanted != fixed or first.recipe_hash != start.recipe_hash:
+                differing = [key for key in {*wanted, *fixed} if wanted.get(key) != fixed.get(key)]
                 raise RecordError(
                     "A loop is fixed when it starts: the same name must mean the same loop",
                     found=f"loop {name!r} differs in {', '.join(sorted(differing)) or 'what it runs'}",
                     do="give the new loop another name",
                 )
-            connection.execute(update(LoopTable).where(LoopTable.name == name).values(budget=budget))
-            return _find(connection, name)
+            values = {"budget": budget, "spec": loop.spec | {"commands": spec.get("commands", [])}}
+            connection.execute(update(LoopTable).where(LoopTable.name == name).values(**values))
+            return find_loop(connection, name)
 
     def get(self, name: str) -> LoopRow:
         """Return a loop.
@@ -79,12 +82,12 @@ class Loops:
             RecordError: there is none of this name.
         """
         with self._database.read() as connection:
-            return _find(connection, name)
+            return find_loop(connection, name)
 
     def all(self) -> list[LoopRow]:
         """Return all loops, newest first."""
         with self._database.read() as connection:
-            return [LoopRow(*row) for row in connection.execute(select(*_LOOP_COLUMNS).order_by(LoopTable.id.desc()))]
+            return all_loops(connection)
 
     def proposals(self, name: str) -> list[ProposalRow]:
         """Return a loop's proposals in the order they were submitted, the start first.
@@ -93,8 +96,8 @@ class Loops:
             RecordError: there is no loop of this name.
         """
         with self._database.read() as connection:
-            _find(connection, name)
-            return _proposals(connection, name)
+            find_loop(connection, name)
+            return loop_proposals(connection, name)
 
     def submit(
         self,
@@ -104,6 +107,7 @@ class Loops:
         *,
         same: Callable[[ProposalRow], bool],
         waits: bool = False,
+        first_seed: int | None = None,
     ) -> tuple[ProposalRow, bool]:
         """Give a proposal its place in the stream, or return the equal one that has one already.
 
@@ -113,23 +117,25 @@ class Loops:
             level: gives what it is held against, from those before it.
             same: tells whether one that is there is equal to it.
             waits: leave it for a worker.
+            first_seed: from which seed on it is tried; None: the loop's own.
 
         Returns:
             The proposal, and whether it is new.
         """
         with self._database.write() as connection:
-            loop = _find(connection, name)
-            present = _proposals(connection, name)
+            loop = find_loop(connection, name)
+            present = loop_proposals(connection, name)
             # The best comes first: what equals it changes nothing, whatever it was when it was proposed.
             for known in sorted(present, key=lambda one: one.number != loop.best):
                 if same(known):
                     return known, False
             number = present[-1].number + 1
             state: ProposalState = "waiting" if waits else "open"
-            _insert(connection, name, number, new, level=level(present), first_seed=present[0].first_seed, state=state)
-            return _proposals(connection, name)[-1], True
+            seed = present[0].first_seed if first_seed is None else first_seed
+            _insert(connection, name, number, new, level=level(present), first_seed=seed, state=state)
+            return loop_proposals(connection, name)[-1], True
 
-    def take(self, name: str, without: Collection[int] = ()) -> ProposalRow | None:
+    def take(self, name: str, without: Collection[int] = (), only: int | None = None) -> ProposalRow | None:
         """Take the first proposal that waits for a worker, or else one that was begun; None: there is none.
 
         One that was begun may be another worker's that is alive: both wait for each other's runs, and decide alike.
@@ -137,9 +143,11 @@ class Loops:
         Args:
             name: the loop.
             without: numbers to leave out.
+            only: the one number to take; None: any.
         """
         with self._database.write() as connection:
-            rows = [row for row in _proposals(connection, name) if row.number not in without]
+            present = loop_proposals(connection, name)
+            rows = [row for row in present if row.number not in without and only in (None, row.number)]
             for state in ("waiting", "open"):
                 for row in rows:
                     if row.state == state:
@@ -159,12 +167,22 @@ class Loops:
 
     def runs(self, name: str) -> list[LoopRun]:
         """Return the runs of a loop, by proposal, role and seed, in one query."""
-        query = select(ProposalTable.number, ProposalRun.role, ProposalRun.seed, *RUN_COLUMNS).select_from(ProposalRun)
-        query = query.join(ProposalTable, ProposalTable.id == ProposalRun.proposal_id)
-        query = query.join(LoopTable, LoopTable.id == ProposalTable.loop_id).join(Run, Run.id == ProposalRun.run_id)
-        query = query.where(LoopTable.name == name).order_by(ProposalTable.number, ProposalRun.role, ProposalRun.seed)
         with self._database.read() as connection:
-            return [LoopRun(number, role, seed, RunRow(*run)) for number, role, seed, *run in connection.execute(query)]
+            return loop_runs(connection, name)
+
+    def uses(self, runs: Sequence[RunRow]) -> dict[str, list[tuple[str, str]]]:
+        """Return the loops that use some runs: by run id, name of the loop and number of the proposal, such as `#3`."""
+        wanted, found = {run.id for run in runs}, dict[str, list[tuple[str, str]]]()
+        query = select(ProposalRun.run_id, LoopTable.name, ProposalTable.number).distinct()
+        query = query.join(ProposalTable, ProposalTable.id == ProposalRun.proposal_id)
+        query = query.join(LoopTable, LoopTable.id == ProposalTable.loop_id).order_by(
+            LoopTable.name, ProposalTable.number
+        )
+        with self._database.read() as connection:
+            for run, name, number in connection.execute(query):
+                if run in wanted:
+                    found.setdefault(run, []).append((name, f"#{number}" if number else "the start"))
+        return found
 
     def decide(
         self, name: str, number: int, outcome: Outcome, result: dict[str, Any], *, against: int, first_seed: int
@@ -183,8 +201,8 @@ class Loops:
             False where another proposal has become the best meanwhile, so that it has to be judged again.
         """
         with self._database.write() as connection:
-            loop = _find(connection, name)
-            row = next(one for one in _proposals(connection, name) if one.number == number)
+            loop = find_loop(connection, name)
+            row = next(one for one in loop_proposals(connection, name) if one.number == number)
             if row.state == "decided":
                 return True
             if loop.best != against:
@@ -209,6 +227,63 @@ class Loops:
             _set(connection, name, number, state="open", outcome=None, decided=None, result=result)
 
 
+def all_loops(connection: Connection) -> list[LoopRow]:
+    """Return all loops, newest first."""
+    return [LoopRow(*row) for row in connection.execute(select(*_LOOP_COLUMNS).order_by(LoopTable.id.desc()))]
+
+
+def loop_runs(connection: Connection, name: str) -> list[LoopRun]:
+    """Return the runs of a loop, by proposal, role and seed, in one query."""
+    query = select(ProposalTable.number, ProposalRun.role, ProposalRun.seed, *RUN_COLUMNS).select_from(ProposalRun)
+    query = query.join(ProposalTable, ProposalTable.id == ProposalRun.proposal_id)
+    query = query.join(LoopTable, LoopTable.id == ProposalTable.loop_id).join(Run, Run.id == ProposalRun.run_id)
+    query = query.where(LoopTable.name == name).order_by(ProposalTable.number, ProposalRun.role, ProposalRun.seed)
+    return [LoopRun(number, role, seed, RunRow(*run)) for number, role, seed, *run in connection.execute(query)]
+
+
+def loop_parents(connection: Connection, name: str) -> list[RunRow]:
+    """Return the runs that a loop's runs start from, directly or not, without the loop's own; oldest first."""
+    own = select(ProposalRun.run_id).join(ProposalTable, ProposalTable.id == ProposalRun.proposal_id)
+    own = own.join(LoopTable, LoopTable.id == ProposalTable.loop_id).where(LoopTable.name == name)
+    query = select(*RUN_COLUMNS).where(Run.id.in_(with_parents(own)), Run.id.not_in(own))
+    return [RunRow(*row) for row in connection.execute(query.order_by(Run.number))]
+
+
+def insert_loop(
+    connection: Connection, loop: LoopRow, proposals: Sequence[ProposalRow], runs: Sequence[tuple[int, str, int, str]]
+) -> None:
+    """Write a whole loop, in place of what is there under its name.
+
+    Args:
+        connection: inside a transaction.
+        loop: the loop.
+        proposals: in their order; their recipes must be in the ledger.
+        runs: number of a proposal, role, seed and run id.
+    """
+    values = {field.name: getattr(loop, field.name) for field in fields(loop)}
+    insert_ignoring(connection, LoopTable, values)
+    connection.execute(update(LoopTable).where(LoopTable.name == loop.name).values(**values))
+    delete_proposals(connection, loop.name)
+    loop_id = select(LoopTable.id).where(LoopTable.name == loop.name).scalar_subquery()
+    for row in proposals:
+        given = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "recipe"}
+        own = own_settings(connection, row.recipe_hash, row.recipe)
+        connection.execute(insert(ProposalTable).values(loop_id=loop_id, settings=own, **given))
+    for number, role, seed, run in runs:
+        key = _key(connection, loop.name, number)
+        connection.execute(insert(ProposalRun).values(proposal_id=key, role=role, seed=seed, run_id=run))
+
+
+def delete_proposals(connection: Connection, name: str) -> None:
+    """Delete a loop's proposals, and that runs are theirs; the runs stay."""
+    of_loop = (
+        select(ProposalTable.id).join(LoopTable, LoopTable.id == ProposalTable.loop_id).where(LoopTable.name == name)
+    )
+    connection.execute(delete(ProposalRun).where(ProposalRun.proposal_id.in_(of_loop)))
+    ids = list(connection.scalars(of_loop))
+    connection.execute(delete(ProposalTable).where(ProposalTable.id.in_(ids)))
+
+
 def loops_of_runs(connection: Connection) -> dict[str, list[str]]:
     """Return the names of the loops that use each run, by run id."""
     query = select(ProposalRun.run_id, LoopTable.name).join(ProposalTable, ProposalTable.id == ProposalRun.proposal_id)
@@ -219,7 +294,12 @@ def loops_of_runs(connection: Connection) -> dict[str, list[str]]:
     return found
 
 
-def _find(connection: Connection, name: str) -> LoopRow:
+def find_loop(connection: Connection, name: str) -> LoopRow:
+    """Return a loop.
+
+    Raises:
+        RecordError: there is none of this name.
+    """
     row = connection.execute(select(*_LOOP_COLUMNS).where(LoopTable.name == name)).one_or_none()
     if row is not None:
         return LoopRow(*row)
@@ -232,7 +312,8 @@ def _find(connection: Connection, name: str) -> LoopRow:
     )
 
 
-def _proposals(connection: Connection, name: str) -> list[ProposalRow]:
+def loop_proposals(connection: Connection, name: str) -> list[ProposalRow]:
+    """Return a loop's proposals in the order they were submitted, the start first."""
     settings = func.coalesce(ProposalTable.settings, RecipeTable.settings)
     query: Select[Any] = select(*_PROPOSAL_COLUMNS, settings).join(LoopTable, LoopTable.id == ProposalTable.loop_id)
     query = query.join(RecipeTable, RecipeTable.hash == ProposalTable.recipe_hash).where(LoopTable.name == name)

@@ -18,11 +18,12 @@ from ablata.base.files import inside
 from ablata.records.aside import ASIDE, settle
 from ablata.records.home import IMPORTED_STUDIES
 from ablata.records.ledger import Ledger
-from ablata.records.loops import loops_of_runs
+from ablata.records.loops import delete_proposals, find_loop, loop_runs, loops_of_runs
 from ablata.records.rows import RunRow
+from ablata.records.run_folder.code import imported_loop_mark
 from ablata.records.runs import LETTERS
 from ablata.records.studies import check_name, find_study, study_cells, study_parents
-from ablata.records.tables import Arm, Event, LookTable, MetricTable, RecipeTable, Run, StudyRun, StudyTable
+from ablata.records.tables import Arm, Event, LookTable, LoopTable, MetricTable, RecipeTable, Run, StudyRun, StudyTable
 
 _ID = re.compile(rf"(?<![A-Za-z0-9])[{LETTERS}]{{10}}(?![A-Za-z0-9])")
 _AT_ONCE = 500
@@ -37,12 +38,14 @@ class Removal:
         kept: runs that were meant too but are needed, each with the reason.
         bytes: what the folders of the runs hold, by run id.
         study: the study that goes; None: none.
+        loop: the research loop that goes; None: none.
     """
 
     runs: tuple[RunRow, ...]
     kept: tuple[tuple[RunRow, str], ...]
     bytes: dict[str, int]
     study: str | None = None
+    loop: str | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -87,24 +90,52 @@ def plan_study_removal(ledger: Ledger, name: str, *, keep_runs: bool = False) ->
     return _removal(ledger, runs, needed, name)
 
 
-def _removal(ledger: Ledger, runs: Sequence[RunRow], needed: dict[str, str], study: str | None = None) -> Removal:
+def plan_loop_removal(ledger: Ledger, name: str, *, keep_runs: bool = False) -> Removal:
+    """Tell what goes with a research loop: the runs made for it that nothing else needs.
+
+    Runs that are older than the loop were there before it, and stay; its first one is made just before it.
+
+    Args:
+        ledger: holds it.
+        name: the loop.
+        keep_runs: whether all its runs stay.
+
+    Raises:
+        RecordError: there is no such loop, or a run of it is being trained.
+    """
+    loop = ledger.loops.get(name)
+    runs = {one.run.id: one.run for one in ledger.loops.runs(name)}
+    with ledger.database.read() as connection:
+        needed = _needed(connection, list(runs), loop=name)
+    _refuse_running(name, runs.values(), "removed", "loop")
+    own = {one.run.id for one in ledger.loops.runs(name) if one.number == 0 and one.seed == loop.spec.get("first_seed")}
+    older = {run.id: "older than the loop" for run in runs.values() if run.created < loop.created and run.id not in own}
+    needed = older | needed
+    if keep_runs:
+        needed |= dict.fromkeys(runs, "kept as asked")
+    return _removal(ledger, list(runs.values()), needed, loop=name)
+
+
+def _removal(
+    ledger: Ledger, runs: Sequence[RunRow], needed: dict[str, str], study: str | None = None, loop: str | None = None
+) -> Removal:
     ordered = sorted({run.id: run for run in runs}.values(), key=lambda run: -run.number)
     going = tuple(run for run in ordered if run.id not in needed)
     kept = tuple((run, needed[run.id]) for run in ordered if run.id in needed)
-    return Removal(going, kept, {run.id: folder_bytes(ledger.runs.folder(run)) for run in going}, study)
+    return Removal(going, kept, {run.id: folder_bytes(ledger.runs.folder(run)) for run in going}, study, loop)
 
 
-def _refuse_running(name: str, runs: Iterable[RunRow], what: str) -> None:
+def _refuse_running(name: str, runs: Iterable[RunRow], what: str, kind: str = "study") -> None:
     if running := [run for run in runs if run.state == "running"]:
         raise RecordError(
-            f"A study can be {what} when none of its runs is being trained",
-            found=f"study {name}: {listing(f'run {run.id} at {run.owner}' for run in running[:3])}",
+            f"A {kind} can be {what} when none of its runs is being trained",
+            found=f"{kind} {name}: {listing(f'run {run.id} at {run.owner}' for run in running[:3])}",
             do="interrupt it first",
         )
 
 
 def remove(ledger: Ledger, removal: Removal) -> None:
-    """Remove runs, and the study that is named with them.
+    """Remove runs, and the study or loop that is named with them.
 
     Raises:
         RecordError: a run is needed by now, or its folder cannot be moved; nothing was removed.
@@ -116,17 +147,21 @@ def remove(ledger: Ledger, removal: Removal) -> None:
             # Locked, so that nobody takes one of them or starts to need it before they are gone.
             for start in range(0, len(ids), _AT_ONCE):
                 connection.execute(select(Run.id).where(Run.id.in_(ids[start : start + _AT_ONCE])).with_for_update())
-            if needed := _needed(connection, ids, removal.study):
+            if needed := _needed(connection, ids, removal.study, removal.loop):
                 told = listing(f"run {run}: {why}" for run, why in sorted(needed.items())[:3])
                 raise RecordError("Only runs that nothing needs can be removed", found=told)
             if removal.study is not None:
                 _delete_study(connection, removal.study)
+            if removal.loop is not None:
+                _delete_loop(connection, removal.loop)
             for run in removal.runs:
                 _move_aside(ledger, run)
             _delete_runs(connection, ids)
         if removal.study is not None:
             for file in _files(ledger, removal.study):
                 file.unlink(missing_ok=True)
+        if removal.loop is not None:
+            imported_loop_mark(ledger, removal.loop).unlink(missing_ok=True)
     finally:
         # Whatever happened: what is in the ledger has its folder back, what is not loses it.
         settle(ledger.database, ledger.home)
@@ -169,8 +204,18 @@ def _delete_study(connection: Connection, name: str) -> None:
     connection.execute(delete(StudyTable).where(StudyTable.id == study_id))
 
 
-def _needed(connection: Connection, ids: Collection[str], study: str | None = None) -> dict[str, str]:
-    """Return the runs among `ids` that cannot go, each with the reason; the need of `study` does not count."""
+def _delete_loop(connection: Connection, name: str) -> None:
+    find_loop(connection, name)
+    loop_id = connection.scalar(select(LoopTable.id).where(LoopTable.name == name).with_for_update())
+    _refuse_running(name, [one.run for one in loop_runs(connection, name)], "removed", "loop")
+    delete_proposals(connection, name)
+    connection.execute(delete(LoopTable).where(LoopTable.id == loop_id))
+
+
+def _needed(
+    connection: Connection, ids: Collection[str], study: str | None = None, loop: str | None = None
+) -> dict[str, str]:
+    """Return the runs among `ids` that cannot go, each with the reason; `study` and `loop` themselves do not count."""
     wanted = set(ids)
     query = select(StudyRun.run_id, StudyTable.name).join(StudyTable, StudyTable.id == StudyRun.study_id).distinct()
     users: dict[str, list[str]] = {}
@@ -178,8 +223,8 @@ def _needed(connection: Connection, ids: Collection[str], study: str | None = No
         if run in wanted and name != study:
             users.setdefault(run, []).append(name)
     for run, names in loops_of_runs(connection).items():
-        if run in wanted:
-            users.setdefault(run, []).extend(f"loop {name}" for name in names)
+        if run in wanted and (others := [name for name in names if name != loop]):
+            users.setdefault(run, []).extend(f"loop {name}" for name in others)
     needed = {run: f"in {listing(names[:3])}{', ...' if len(names) > 3 else ''}" for run, names in users.items()}
     running = connection.execute(select(Run.id, Run.owner).where(Run.state == "running"))
     needed |= {run: f"running at {owner}" for run, owner in running if run in wanted}
@@ -235,6 +280,32 @@ def rename_study(ledger: Ledger, old: str, new: str) -> None:
     for file, other in zip(_files(ledger, old), _files(ledger, new), strict=True):
         if file.is_file():
             file.replace(other)
+
+
+def rename_loop(ledger: Ledger, old: str, new: str) -> None:
+    """Give a research loop another name; its proposals and runs stay.
+
+    Raises:
+        RecordError: there is no loop `old`, or one named `new`, or a run of it is being trained.
+    """
+    check_name(new)
+    with ledger.database.write() as connection:
+        loop = find_loop(connection, old)
+        _refuse_running(old, [one.run for one in loop_runs(connection, old)], "renamed", "loop")
+        if connection.scalar(select(LoopTable.id).where(LoopTable.name == new)) is not None:
+            raise RecordError("A loop's name must be its own", found=f"a loop {new!r} is in the ledger")
+        begins = f"ablata loop start {old} "
+        commands = [
+            f"ablata loop start {new} {command.removeprefix(begins)}" if command.startswith(begins) else command
+            for command in loop.spec.get("commands") or ()
+        ]
+        spec = loop.spec | {"commands": commands}
+        connection.execute(update(LoopTable).where(LoopTable.name == old).values(name=new, spec=spec))
+        if imported_loop_mark(ledger, old).exists():
+            mark = imported_loop_mark(ledger, new)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+    imported_loop_mark(ledger, old).unlink(missing_ok=True)
 
 
 def _renamed(command: str, old: str, new: str) -> str:

@@ -299,7 +299,8 @@ def runs_of_study(study: str) -> Select[Any]:
 
 def with_parents(cells: Select[Any]) -> Select[Any]:
     """Select the ids among `cells` (one column of run ids) and of all the runs that those start from."""
-    needed = cells.with_only_columns(StudyRun.run_id.label("id")).cte(recursive=True)
+    (column,) = cells.selected_columns
+    needed = cells.with_only_columns(column.label("id")).cte(recursive=True)
     child = aliased(Run)
     older = select(child.parent).join(needed, child.id == needed.c.id).where(child.parent.is_not(None))
     return select(needed.union(older).c.id)

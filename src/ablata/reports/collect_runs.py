@@ -45,12 +45,15 @@ def run_views(ledger: Ledger, runs: Sequence[RunRow] | None = None, *, home: str
     """
     runs = ledger.runs.find() if runs is None else runs
     differing = differing_settings(ledger, runs)
-    uses = ledger.studies.uses(runs)
+    uses, loops = ledger.studies.uses(runs), ledger.loops.uses(runs)
     return tuple(
         replace(
             run_view(run, home=home),
             settings=tuple(f"{key}={value}" for key, value in differing[run.id].items()),
-            studies=tuple(f"{study}:{arm}" for study, arm in uses.get(run.id, ())),
+            studies=(
+                *(f"{study}:{arm}" for study, arm in uses.get(run.id, ())),
+                *(f"loop {loop}:{proposal}" for loop, proposal in loops.get(run.id, ())),
+            ),
             bytes=folder_bytes(ledger.runs.folder(run)),
         )
         for run in runs

@@ -46,7 +46,9 @@ def changed_files(ledger: Ledger, command: Command, code: str) -> str:
         before = json.loads(_file(ledger, code).read_text(encoding="utf-8"))
         now = _files(command)
         names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-        told = [name if name in before and name in now else f"{name} ({'new' if name in now else 'gone'})" for name in names]
+        told = [
+            name if name in before and name in now else f"{name} ({'new' if name in now else 'gone'})" for name in names
+        ]
         return listing([*told[:5], *([f"{len(told) - 5} more"] if len(told) > 5 else [])])
     return ""
 

@@ -82,10 +82,16 @@ def program_files(folder: Path, repository: Repository) -> dict[str, str]:
             nested |= _nested(top / name, name)
         elif not is_document(Path(name)):
             found[name] = blob.decode()
-    changed = [os.fsdecode(name) for name in _listed(folder, "diff", "HEAD", "--name-only", "-z", "--no-renames", "--no-ext-diff")]
+    changed = [
+        os.fsdecode(name)
+        for name in _listed(folder, "diff", "HEAD", "--name-only", "-z", "--no-renames", "--no-ext-diff")
+    ]
     for name in changed:
         found.pop(name, None)
-    new = [os.fsdecode(name) for name in _listed(folder, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/")]
+    new = [
+        os.fsdecode(name)
+        for name in _listed(folder, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/")
+    ]
     for name in new:
         if (top / name).is_dir():
             nested |= _nested(top / name, name)

@@ -16,7 +16,9 @@ def test_a_change_of_the_size_that_is_said_to_be_found_is_kept_in_8_of_10_cases(
         base, own = random.normal(0, 2.0, 30), random.normal(size, 2.0, 12)
         have, runs = 0, 0
         while True:
-            evidence = Evidence(baseline=dict(enumerate(base[:have])), proposal=dict(enumerate(own[:runs])), pools=pools)
+            evidence = Evidence(
+                baseline=dict(enumerate(base[:have])), proposal=dict(enumerate(own[:runs])), pools=pools
+            )
             step = judge_proposal(rule, evidence, 0.03)
             if isinstance(step, Decision):
                 kept += step.outcome == "keep"

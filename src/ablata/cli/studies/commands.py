@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablata.base.errors import SettingsError
-from ablata.base.quantities import parse_duration, quantity
+from ablata.base.quantities import parse_duration
 from ablata.cli.asking import (
     Aa,
     Again,
@@ -50,7 +49,7 @@ from ablata.cli.asking import (
 )
 from ablata.cli.console import agreed, err, note, out, print_json, quick_imports
 from ablata.cli.help import CommandGroup
-from ablata.cli.runs import told
+from ablata.cli.runs import told, written
 from ablata.cli.studies.clusters import Cpus, Gpus, JobTime, MemoryGb, Partition, RayAddress, Slurm, cluster_of
 from ablata.cli.studies.continuing import (
     ReportFile,
@@ -64,7 +63,6 @@ from ablata.cli.studies.continuing import (
 )
 
 if TYPE_CHECKING:
-    from ablata.records.moving.exporting import LeftOut
     from ablata.studies.study import Study
     from ablata.trainers.declared import DeclaredRule
 
@@ -391,12 +389,7 @@ def export(
     assert path is not None
 
     done = export_study(name, path, checkpoints=checkpoints)
-    note(f"written: {done.path} with {done.runs} runs and {done.files} files")
-    for reason, files in _by_reason(done.left_out).items():
-        size = quantity(sum(left.bytes for left in files), "B")
-        named = files[0].path if len(files) == 1 else f"{len(files)} files"
-        hint = "; --checkpoints takes them along" if "checkpoint" in reason and not checkpoints else ""
-        note(f"left out: {named} ({size}): {reason}{hint}")
+    written(done, checkpoints)
 
 
 @app.command("import")
@@ -456,10 +449,3 @@ def rename(old: Recorded, new: Annotated[str, typer.Argument(help="Its new name.
         note(f"study {old} is now {new}")
     else:
         raise typer.Exit(1)
-
-
-def _by_reason(left_out: Sequence[LeftOut]) -> dict[str, list[LeftOut]]:
-    groups: dict[str, list[LeftOut]] = {}
-    for left in left_out:
-        groups.setdefault(left.reason, []).append(left)
-    return groups

@@ -134,7 +134,7 @@ class Archive:
     def damaged(self, found: str) -> RecordError:
         """Return the error that says what is wrong with this file."""
         return RecordError(
-            "An exported study must be whole and as it was written",
+            "An exported study or loop must be whole and as it was written",
             found=f"{self.path}: {found}",
             do="export or copy it again; nothing of it was imported",
         )
@@ -142,7 +142,7 @@ class Archive:
     def _manifest(self) -> dict[str, Any]:
         about = self.json(MANIFEST)
         if not isinstance(about, dict) or about.get("format") != FORMAT or not isinstance(about.get("entries"), dict):
-            raise self.damaged(f"{MANIFEST} is not that of an exported study")
+            raise self.damaged(f"{MANIFEST} is not that of an exported study or loop")
         if about.get("version") != VERSION:
             raise RecordError(
                 f"An exported study must be of version {VERSION}",
@@ -200,7 +200,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
             ) from error
         except UNREADABLE as error:
             raise RecordError(
-                "An exported study must be whole and as it was written",
+                "An exported study or loop must be whole and as it was written",
                 found=f"{path}: {error}",
                 do="export or copy it again; nothing of it was imported",
             ) from error

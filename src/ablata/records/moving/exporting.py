@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from sqlalchemy import Connection, select
 from ablata.base.version import __version__
 from ablata.records.events import EVENT_COLUMNS
 from ablata.records.ledger import Ledger
+from ablata.records.loops import find_loop, loop_parents, loop_proposals, loop_runs
 from ablata.records.metrics import read_curves
 from ablata.records.moving.archive import write_archive
-from ablata.records.rows import ArmRow, EventRow, LookRow, RunRow, StudyRow
+from ablata.records.rows import ArmRow, EventRow, LookRow, LoopRow, ProposalRow, RunRole, RunRow, StudyRow
 from ablata.records.studies import find_study, study_arms, study_cells, study_looks, study_parents
 from ablata.records.tables import Environment, Event, RecipeTable, Run
 from ablata.records.values import encode
@@ -55,6 +56,15 @@ class StudyFile:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopFile:
+    """loop.json: the research loop, its proposals, its runs as (number of the proposal, role, seed, run id)."""
+
+    loop: LoopRow
+    proposals: list[ProposalRow]
+    runs: list[tuple[int, RunRole, int, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class RunsFile:
     """runs.json: the runs, the recipes and environments they name by hash, their events, and by a run's id the settings
     of those that have others than their recipe's hash does."""
@@ -89,6 +99,41 @@ def export_study(
         filled = [cell.run for cell in study_cells(connection, name)]
         runs = runs_file(connection, study_parents(connection, name) + filled)
         curves = {run.id: run_curves(connection, run) for run in runs.runs}
+    told = {"study.json": asdict(study)}
+    return _write(ledger, path, {"study": name}, told, runs, curves, checkpoints, max_file_bytes)
+
+
+def export_loop(
+    ledger: Ledger, name: str, path: Path, *, checkpoints: bool = False, max_file_bytes: int = SMALL_BYTES
+) -> Exported:
+    """Write a research loop to one file that `import_loop` reads on another machine; else as `export_study`.
+
+    Raises:
+        RecordError: there is no loop of this name.
+    """
+    with ledger.database.snapshot() as connection:
+        loop, found = find_loop(connection, name), loop_runs(connection, name)
+        proposals = loop_proposals(connection, name)
+        filled = [one.run for one in found]
+        runs = runs_file(connection, loop_parents(connection, name) + filled)
+        # A proposal that was never run has settings all the same.
+        runs = replace(runs, recipes={row.recipe_hash: row.recipe for row in proposals} | runs.recipes)
+        curves = {run.id: run_curves(connection, run) for run in runs.runs}
+    file = LoopFile(loop, proposals, [(one.number, one.role, one.seed, one.run.id) for one in found])
+    return _write(ledger, path, {"loop": name}, {"loop.json": asdict(file)}, runs, curves, checkpoints, max_file_bytes)
+
+
+def _write(
+    ledger: Ledger,
+    path: Path,
+    about: dict[str, Any],
+    told: dict[str, Any],
+    runs: RunsFile,
+    curves: dict[str, dict[str, list[list[float]]]],
+    checkpoints: bool,
+    max_file_bytes: int,
+) -> Exported:
+    """Write rows, curves and files of runs to an archive."""
     files: list[tuple[str, Path]] = []
     left_out: list[LeftOut] = []
     for run in runs.runs:
@@ -100,14 +145,15 @@ def export_study(
 
     def entries() -> Iterator[tuple[str, bytes | Path]]:
         """Yield the archive's files, by name."""
-        yield "study.json", encode(asdict(study)).encode()
+        for entry, rows in told.items():
+            yield entry, encode(rows).encode()
         yield "runs.json", encode(asdict(runs)).encode()
         for run_id, points in curves.items():
             yield f"metrics/{run_id}.json", encode(points).encode()
         yield from files
 
-    about = {"study": name, "ablata": __version__, "left_out": [asdict(item) for item in left_out]}
-    write_archive(path, entries(), about)
+    more = {"ablata": __version__, "left_out": [asdict(item) for item in left_out]}
+    write_archive(path, entries(), about | more)
     return Exported(path, len(runs.runs), len(files), tuple(left_out))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ablata.base.errors import RecordError
 from ablata.records.moving.archive import Archive
-from ablata.records.moving.exporting import RunsFile, StudyFile
+from ablata.records.moving.exporting import LoopFile, RunsFile, StudyFile
 from ablata.records.rows import RunRow
 from ablata.records.studies import check_name
 
@@ -30,17 +30,61 @@ def check_values(archive: Archive, study: StudyFile, runs: RunsFile) -> None:
             check_name(name)
     except RecordError as error:
         raise archive.damaged(f"a name: {error.found}") from None
-    for wrong in (*_loose(study, runs), *_wrong_values(study, runs)):
+    for wrong in (*_loose_runs(runs), *_loose(study, runs), *_wrong_values(study, runs)):
         raise archive.damaged(wrong)
 
 
+def check_loop_values(archive: Archive, file: LoopFile, runs: RunsFile) -> None:
+    """Refuse the archive of a research loop likewise.
+
+    Raises:
+        RecordError: names the first that is wrong.
+    """
+    try:
+        check_name(file.loop.name)
+    except RecordError as error:
+        raise archive.damaged(f"a name: {error.found}") from None
+    for wrong in (*_loose_runs(runs), *_loose_loop(file, runs), *_wrong_of_runs(runs)):
+        raise archive.damaged(wrong)
+
+
+def _loose_loop(file: LoopFile, runs: RunsFile) -> Iterator[str]:
+    known, count = {run.id for run in runs.runs}, len(file.proposals)
+    if [row.number for row in file.proposals] != list(range(count)) or not count:
+        yield "proposals that are not numbered 0, 1, 2 and so on"
+    if not 0 <= file.loop.best < count or file.proposals[file.loop.best].outcome != "keep":
+        yield f"proposal {file.loop.best} as the best"
+    for row in file.proposals:
+        if not 0 <= row.base < max(row.number, 1) or row.recipe_hash not in runs.recipes:
+            yield f"no base or no recipe of proposal {row.number}"
+        if not 0 <= row.level < 1 or not 0 <= row.first_seed < LARGEST:
+            yield f"level {row.level} or first seed {row.first_seed} of proposal {row.number}"
+        if (row.outcome is None) != (row.state != "decided"):
+            yield f"the outcome of proposal {row.number}"
+    cells = [cell[:3] for cell in file.runs]
+    if len(set(cells)) < len(cells):
+        yield "two runs of one proposal, role and seed"
+    for number, role, seed, run in file.runs:
+        if not 0 <= number < count or not 0 <= seed < LARGEST or run not in known:
+            yield f"no proposal or run for {role} {seed} of {number}"
+    budget = file.loop.budget
+    if budget is not None and not (math.isfinite(budget) and budget > 0):
+        yield f"the budget {budget}"
+    times = (file.loop.created, *(time for row in file.proposals for time in (row.created, row.decided)))
+    yield from (f"the time {time}" for time in times if not _is_time(time))
+
+
 def _loose(study: StudyFile, runs: RunsFile) -> Iterator[str]:
+    known, arms = {run.id for run in runs.runs}, {arm.name for arm in study.arms}
+    yield from (f"no run or arm for cell {cell}" for cell in study.cells if cell[0] not in arms or cell[2] not in known)
+
+
+def _loose_runs(runs: RunsFile) -> Iterator[str]:
     ids = [run.id for run in runs.runs]
-    known, arms = set(ids), {arm.name for arm in study.arms}
+    known = set(ids)
     yield from (f"run id {run_id!r}" for run_id in ids if not RUN_ID.fullmatch(run_id))
     if len(known) < len(ids):
         yield "two runs of one id"
-    yield from (f"no run or arm for cell {cell}" for cell in study.cells if cell[0] not in arms or cell[2] not in known)
     yield from (f"no recipe of run {run.id}" for run in runs.runs if run.recipe_hash not in runs.recipes)
     yield from (f"an event of run {event.run!r}" for event in runs.events if event.run not in known)
     # A parent stands before its children, so that none starts from itself.
@@ -52,12 +96,17 @@ def _loose(study: StudyFile, runs: RunsFile) -> Iterator[str]:
 
 
 def _wrong_values(study: StudyFile, runs: RunsFile) -> Iterator[str]:
-    for run in runs.runs:
-        yield from (f"run {run.id}: {wrong}" for wrong in _wrong_of_run(run))
+    yield from _wrong_of_runs(runs)
     times = [study.study.created, study.study.finished, *(look.time for look in study.looks)]
-    yield from (f"the time {time}" for time in (*times, *(event.time for event in runs.events)) if not _is_time(time))
+    yield from (f"the time {time}" for time in times if not _is_time(time))
     yield from (f"seed {seed} of arm {arm}" for arm, seed, _ in study.cells if not 0 <= seed < LARGEST)
     yield from (f"the look at {look.seeds} seeds" for look in study.looks if not 0 <= look.seeds < LARGEST)
+
+
+def _wrong_of_runs(runs: RunsFile) -> Iterator[str]:
+    for run in runs.runs:
+        yield from (f"run {run.id}: {wrong}" for wrong in _wrong_of_run(run))
+    yield from (f"the time {event.time}" for event in runs.events if not _is_time(event.time))
     levels = ("info", "warning", "error")
     yield from (f"an event of level {event.level!r}" for event in runs.events if event.level not in levels)
 

@@ -17,14 +17,15 @@ from ablata.base.errors import RecordError, listing
 from ablata.base.files import draft_folder, inside
 from ablata.records.home import RUNS_FOLDER
 from ablata.records.ledger import Ledger
+from ablata.records.loops import all_loops, find_loop, insert_loop
 from ablata.records.metrics import write_points
 from ablata.records.moving.archive import Archive, open_archive
-from ablata.records.moving.exporting import RECORD, RunsFile, StudyFile
-from ablata.records.moving.imported_values import check_values
+from ablata.records.moving.exporting import RECORD, LoopFile, RunsFile, StudyFile
+from ablata.records.moving.imported_values import check_loop_values, check_values
 from ablata.records.moving.placing import Placing, is_unsettled, settle, settle_lost
 from ablata.records.moving.rebuilding import record_text
 from ablata.records.rows import LookRow, NewArm, RunRow
-from ablata.records.run_folder.code import CODE, imported_mark, imported_study_mark, is_imported
+from ablata.records.run_folder.code import CODE, imported_loop_mark, imported_mark, imported_study_mark, is_imported
 from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living, own_settings
 from ablata.records.studies import check_arms, differences, find_study, insert_arms, link, study_arms, study_cells
 from ablata.records.studies import study_looks as looks_of
@@ -42,7 +43,7 @@ RESULT = (
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did: the study, how many runs are new here or were completed by it, and how many were here."""
+    """What an import did: the study or loop, how many runs are new or were completed by it, how many were here."""
 
     study: str
     taken: int
@@ -73,20 +74,92 @@ def import_study(ledger: Ledger, path: Path, check: Callable[[StudyFile], None] 
             differs. Nothing was imported.
     """
     with open_archive(path) as archive:
+        if "loop.json" in archive.names:
+            raise RecordError(
+                "A study is imported from a file that holds one",
+                found=f"{path} holds the loop {archive.about.get('loop')!r}", do=f"ablata loop import {path}",
+            )  # fmt: skip
         study, runs = _parsed(archive, "study.json", StudyFile), _parsed(archive, "runs.json", RunsFile)
         check_values(archive, study, runs)
         check(study)
-        _check_room(ledger.home, archive)
-        settle_lost(drafts := ledger.home / "import", ledger.database)
-        with draft_folder(drafts, keep=is_unsettled) as draft:
-            places = _take(ledger, archive, study, runs, draft)
+        name = study.study.name
+
+        def insert_rows(connection: Connection, ids: dict[str, str]) -> Path | None:
+            return imported_study_mark(ledger, name) if _take_study(connection, study, ids) else None
+
+        places = _take(ledger, archive, runs, f"study {name}", insert_rows)
     taken = sum(place.taken for place in places.values())
-    return Imported(study.study.name, taken, len(places) - taken)
+    return Imported(name, taken, len(places) - taken)
 
 
-def _take(ledger: Ledger, archive: Archive, study: StudyFile, runs: RunsFile, draft: Path) -> dict[str, _Place]:
-    """Write rows and files, all or nothing; return where each run of the archive is now."""
-    name = study.study.name
+def import_loop(ledger: Ledger, path: Path, check: Callable[[LoopFile], None] = lambda loop: None) -> Imported:
+    """Read a research loop that `export_loop` wrote. It can be read here; it does not go on here.
+
+    Args:
+        ledger: where it goes; runs are shared as by `import_study`.
+        path: the file.
+        check: called with the loop before anything is written; raises where it cannot be shown.
+
+    Raises:
+        RecordError: the file is absent, damaged, too large or of newer code; or a loop of its name is here that did not
+            come from such a file. Nothing was imported.
+    """
+    with open_archive(path) as archive:
+        if "loop.json" not in archive.names:
+            raise RecordError(
+                "A loop is imported from a file that holds one", found=f"{path} holds a study",
+                do=f"ablata study import {path}",
+            )  # fmt: skip
+        file, runs = _parsed(archive, "loop.json", LoopFile), _parsed(archive, "runs.json", RunsFile)
+        check_loop_values(archive, file, runs)
+        check(file)
+        name = file.loop.name
+        mark = imported_loop_mark(ledger, name)
+
+        def insert_rows(connection: Connection, ids: dict[str, str]) -> Path | None:
+            here = any(loop.name == name for loop in all_loops(connection))
+            if here and (not mark.exists() or find_loop(connection, name).created != file.loop.created):
+                raise RecordError(
+                    "A loop's name must be its own", found=f"a loop {name!r} is in the ledger",
+                    do=f"ablata loop rename {name} ANOTHER, then import again; nothing was imported",
+                )  # fmt: skip
+            rows = [(number, role, seed, ids[run]) for number, role, seed, run in file.runs]
+            insert_loop(connection, file.loop, file.proposals, rows)
+            return None if here else mark
+
+        places = _take(ledger, archive, runs, f"loop {name}", insert_rows)
+    taken = sum(place.taken for place in places.values())
+    return Imported(name, taken, len(places) - taken)
+
+
+def _take(
+    ledger: Ledger,
+    archive: Archive,
+    runs: RunsFile,
+    what: str,
+    insert_rows: Callable[[Connection, dict[str, str]], Path | None],
+) -> dict[str, _Place]:
+    """Write rows and files, all or nothing; return where each run of the archive is now.
+
+    Args:
+        ledger, archive, runs: what is taken, and where it goes.
+        what: the study or loop, for people.
+        insert_rows: writes its rows, from where its runs are now; returns the mark to be set where it is new.
+    """
+    _check_room(ledger.home, archive)
+    settle_lost(drafts := ledger.home / "import", ledger.database)
+    with draft_folder(drafts, keep=is_unsettled) as draft:
+        return _take_all(ledger, archive, runs, what, insert_rows, draft)
+
+
+def _take_all(
+    ledger: Ledger,
+    archive: Archive,
+    runs: RunsFile,
+    what: str,
+    insert_rows: Callable[[Connection, dict[str, str]], Path | None],
+    draft: Path,
+) -> dict[str, _Place]:
     try:
         placing, staged = Placing(draft), _staged(archive, {run.id for run in runs.runs}, draft)
         with ledger.database.write() as connection:
@@ -95,11 +168,11 @@ def _take(ledger: Ledger, archive: Archive, study: StudyFile, runs: RunsFile, dr
             for run in runs.runs:
                 parent = places[run.parent].run_id if run.parent in places else run.parent
                 places[run.id] = _take_run(connection, archive, replace(run, parent=parent), runs)
-            new = _take_study(connection, study, {run_id: place.run_id for run_id, place in places.items()})
+            mark = insert_rows(connection, {run_id: place.run_id for run_id, place in places.items()})
             # Before the commit: from then on a worker may take a run, and must see where it came from.
-            _mark(ledger, connection, placing, name if new else None, places)
+            _mark(ledger, connection, placing, mark, places)
             _plan_files(ledger, connection, placing, staged, places)
-            placing.place(connection, f"study {name} from {archive.path.name}")
+            placing.place(connection, f"{what} from {archive.path.name}")
     except BaseException as error:
         if isinstance(error, IntegrityError | DataError | OverflowError | UnicodeError | RecursionError):
             raise archive.damaged(f"rows no ledger can hold: {error}") from error
@@ -195,11 +268,11 @@ _CURVES: TypeAdapter[dict[str, tuple[list[int], list[float]]]] = TypeAdapter(dic
 
 
 def _mark(
-    ledger: Ledger, connection: Connection, placing: Placing, study: str | None, places: dict[str, _Place]
+    ledger: Ledger, connection: Connection, placing: Placing, mark: Path | None, places: dict[str, _Place]
 ) -> None:
     """Mark what came from elsewhere, before it is there: what it refers to runs only where the user says so."""
-    if study is not None:
-        placing.add_text("", imported_study_mark(ledger, study))
+    if mark is not None:
+        placing.add_text("", mark)
     for run_id, place in places.items():
         if place.taken:
             run = find_run(connection, place.run_id)

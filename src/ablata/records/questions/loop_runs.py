@@ -6,7 +6,7 @@ import statistics
 from functools import cached_property
 
 from ablata.records.ledger import Ledger
-from ablata.records.questions.judged import judged_values
+from ablata.records.questions.judged import Load, is_time, judged_values, load_of
 from ablata.records.rows import LoopRow, LoopRun, RunRole, RunRow
 
 Groups = dict[tuple[int, RunRole], dict[int, float]]
@@ -47,6 +47,19 @@ class LoopRuns:
         for one in self.runs:
             if one.run.id in values and one.run.state == "completed":
                 found.setdefault((one.number, one.role), {})[one.seed] = values[one.run.id]
+        return found
+
+    def alike(self, key: str) -> dict[tuple[int, RunRole, Load | None], list[float]]:
+        """Return the values of a quantity in groups that may be compared: those of a time by what the machine did.
+
+        A run that was trained in several launches has no time.
+        """
+        values, timed = judged_values(self._ledger, key, [one.run for one in self.runs]), is_time(key)
+        found: dict[tuple[int, RunRole, Load | None], list[float]] = {}
+        for one in self.runs:
+            load = load_of(one.run) if timed else None
+            if one.run.id in values and one.run.state == "completed" and (load is not None or not timed):
+                found.setdefault((one.number, one.role, load), []).append(values[one.run.id])
         return found
 
     def of(self, number: int, role: RunRole) -> list[LoopRun]:

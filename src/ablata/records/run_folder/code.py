@@ -16,7 +16,7 @@ from typing import Any
 from ablata.base.errors import RecordError, listing
 from ablata.base.files import Fence, inside, write_bytes, write_text
 from ablata.base.user_code import CodeFolder, references
-from ablata.records.home import IMPORTED_STUDIES
+from ablata.records.home import IMPORTED_LOOPS, IMPORTED_STUDIES
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow
 
@@ -91,6 +91,11 @@ def ids_of(folder: Path) -> tuple[str, ...]:
 def imported_study_mark(ledger: Ledger, name: str) -> Path:
     """Return the empty file that marks a study as one that came from elsewhere."""
     return inside(ledger.home, f"{IMPORTED_STUDIES}/{name}")
+
+
+def imported_loop_mark(ledger: Ledger, name: str) -> Path:
+    """Return the file that marks a research loop as one that came from elsewhere."""
+    return inside(ledger.home, f"{IMPORTED_LOOPS}/{name}")
 
 
 def run_code(

@@ -81,7 +81,8 @@ def noise_words(view: LoopView) -> str:
         return "none: equal runs score the same, so any difference decides. If they should not, does {seed} arrive?"
     number = view.figures.number
     told = f"one run varies by {number(view.noise)} (standard deviation of equal runs)"
-    return f"{told}; a change that gains {number(view.findable)} or more is kept in 8 of 10 cases, a smaller one less often"
+    size = number(view.findable)
+    return f"{told}; a change that gains {size} or more is kept in 8 of 10 cases, a smaller one less often"
 
 
 def _waiting(view: LoopView) -> Iterator[tuple[str, str]]:
@@ -157,8 +158,8 @@ def outcome_word(view: LoopView, one: ProposalView) -> str:
 def results_tsv(view: LoopView) -> str:
     """Return a loop as a table of tabs, as loops of agents write it: commit, score, memory_gb, status, description.
 
-    Two columns more say of how many runs a score is the mean, and how much one of them varies; `ablata loop audit` reads
-    them. What stayed undecided was not kept, and stands as `discard`; of a crash the score is 0.
+    Two columns more say of how many runs a score is the mean, and how much one of them varies; `ablata loop audit`
+    reads them. What stayed undecided was not kept, and stands as `discard`; of a crash the score is 0.
     """
     lines = ["\t".join(("commit", view.metric, "memory_gb", "status", "description", "runs", "noise"))]
     noise = "" if view.noise is None else f"{view.noise:.6g}"

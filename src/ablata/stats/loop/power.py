@@ -59,8 +59,8 @@ class Outlier:
         """Return it as a sentence."""
         return (
             f"seed {self.seed} of the baseline scored {self.score:.4g}, far from the other {self.others} "
-            f"({self.low:.4g} to {self.high:.4g}); while it counts, small changes are not found. If it went wrong for a "
-            "reason outside the code, start a loop of another name from the best so far, with another --first-seed"
+            f"({self.low:.4g} to {self.high:.4g}); while it counts, small changes are not found. If it went wrong for "
+            "a reason outside the code, start a loop of another name from the best so far, with another --first-seed"
         )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from ablata.base.errors import RunError, SettingsError
 from ablata.base.quantities import duration
 from ablata.records.ledger import Ledger
 from ablata.stats.loop import CONFIRM_RUNS
+from ablata.studies.loops.imported import refuse_imported
 from ablata.studies.loops.proposing import Trainers
 from ablata.studies.loops.running import RunTrainer
 from ablata.studies.loops.scores import LoopScores
@@ -33,6 +35,7 @@ def confirm(
         SettingsError: nothing was kept yet.
         RunError: a run failed.
     """
+    refuse_imported(ledger, name)
     count, rows = runs or CONFIRM_RUNS, ledger.loops.proposals(name)
     scores = LoopScores(ledger, name)
     best = scores.loop.best
@@ -46,6 +49,7 @@ def confirm(
     while len(seeds) < count:
         seeds.append(max({*scores.seeds(), *seeds}) + 1)
     made, runner = trainers or Trainers(), RunTrainer(ledger, say)
+    say(_cost_words(scores, best, seeds[:count]))
     for seed in seeds[:count]:
         for number, who in ((0, "start"), (best, "best")):
             trainer = made.of(rows[number])
@@ -59,3 +63,17 @@ def confirm(
                         do="give the same command again",
                     )  # fmt: skip
                 say(f"{who}, seed {seed}: {value:.6g} ({duration((run.cost or {}).get('seconds'))})")
+
+
+def _cost_words(scores: LoopScores, best: int, seeds: list[int]) -> str:
+    """Say how many runs a confirmation takes, and what so many can tell."""
+    there = sum(seed in scores.groups.get((number, "confirm"), {}) for number in (0, best) for seed in seeds)
+    left, each = 2 * len(seeds) - there, scores.seconds_a_run()
+    took = "" if each is None or not left else f", about {duration(left * each)}"
+    known = f", {there} of them are there" if there else ""
+    told = f"{len(seeds)} fresh runs of the start and of the best{known}: {left} to run{took}"
+    sd = scores.noise().sd
+    if not sd:
+        return told
+    half = 1.96 * sd * math.sqrt(2 / len(seeds))
+    return f"{told}; they tell the gain to about ± {half:.2g}"

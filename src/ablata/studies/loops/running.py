@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe
 
 _POLL_SECONDS = 0.5
-_OVER = ("completed", "diverged", "failed")
+OVER = ("completed", "diverged", "failed")
 
 
 class RunTrainer:
@@ -33,11 +33,14 @@ class RunTrainer:
     Args:
         ledger: where they are recorded.
         say: called with a line about code and workers.
+        launch: of processes that train side by side; None: a new one.
     """
 
-    def __init__(self, ledger: Ledger, say: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, ledger: Ledger, say: Callable[[str], None] = lambda line: None, launch: str | None = None
+    ) -> None:
         self.ledger, self.say = ledger, say
-        self.environment, self._launch = record_environment(ledger), new_launch()
+        self.environment, self._launch = record_environment(ledger), launch or new_launch()
 
     def identity(self, trainer: Recipe | Outside, seed: int) -> NewRun:
         """Return what a run is, after all that it starts from was trained.
@@ -52,19 +55,26 @@ class RunTrainer:
             parent = self.ended(one, run).id
         return new_run(self.ledger, trainer, seed, self.environment, parent)
 
-    def ended(self, trainer: Recipe | Outside, run: RunRow) -> RunRow:
+    def ended(self, trainer: Recipe | Outside, run: RunRow, *, waits: bool = True) -> RunRow:
         """Train a run to its end, or wait for the process that does, and return it as it ended.
+
+        Args:
+            trainer: what it runs.
+            run: the run.
+            waits: False: where another process trains it, return it as it is.
 
         Raises:
             KeyboardInterrupt: asked to stop; what was trained is saved.
         """
         if run.state in ("failed", "cancelled"):
             self.ledger.runs.requeue(run.id)
-        while (run := self.ledger.runs.get(run.id)).state not in _OVER:
+        while (run := self.ledger.runs.get(run.id)).state not in OVER:
             release_orphan(self.ledger, run)
             try:
                 claim = self.ledger.leases.claim_run(run.id, worker_name(), LEASE_SECONDS, self._launch)
             except RecordError:
+                if not waits:
+                    return self.ledger.runs.get(run.id)
                 time.sleep(_POLL_SECONDS)
                 continue
             signals = StopOnSignal()

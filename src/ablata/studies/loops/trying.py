@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ from ablata.base.errors import AblataError, RecordError, RunError, SettingsError
 from ablata.base.quantities import duration
 from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import recorded_names
-from ablata.records.rows import Outcome, ProposalRow, RunRole, RunRow
+from ablata.records.rows import NewProposal, Outcome, ProposalRow, RunRole, RunRow
 from ablata.stats.loop import Decision, LoopCost, LoopRule, More, expected_runs, judge_proposal, level_of
 from ablata.studies.identity import refuse_unfit
+from ablata.studies.loops.imported import refuse_imported
 from ablata.studies.loops.proposing import ProposedChange, Trainers, is_same, new_proposal, remarks
-from ablata.studies.loops.running import RunTrainer
+from ablata.studies.loops.running import OVER, RunTrainer
 from ablata.studies.loops.scores import GuardState, LoopScores
 from ablata.studies.programs import changed_files
 from ablata.studies.workers.commands import WORKTREES
@@ -71,6 +72,11 @@ class LoopJudge:
         name: of the loop.
         trainers: what its proposals run, as far as that was made in this process.
         say: called with a line about what goes on.
+        shares: other processes may train runs of the same proposal, so that each takes one that is free.
+        launch: what they have in common, so that their times are compared; None: a new one.
+
+    Raises:
+        RecordError: there is no such loop, or it came from elsewhere.
     """
 
     def __init__(
@@ -79,11 +85,15 @@ class LoopJudge:
         name: str,
         trainers: Trainers | None = None,
         say: Callable[[str], None] = lambda line: None,
+        *,
+        shares: bool = False,
+        launch: str | None = None,
     ) -> None:
+        refuse_imported(ledger, name)
         self.ledger, self.name, self.say = ledger, name, say
         self.rule = LoopRule.from_json(ledger.loops.get(name).spec["rule"])
         self.trainers = trainers or Trainers()
-        self._runs = RunTrainer(ledger, say)
+        self._runs, self._shares = RunTrainer(ledger, say, launch), shares
         self._trained: list[RunRow] = []
 
     def submit(
@@ -132,8 +142,8 @@ class LoopJudge:
             raise RecordError(
                 "The best so far must still be what it was: it is measured again beside every proposal",
                 found=self._changed(base, best, now.code),
-                do="bring it back and propose changes by --set; where a file is none of the program's, start a loop that "
-                "says which are, with --source; a loop of changed files is started with --worktree, and proposes "
+                do="bring it back and propose changes by --set; where a file is none of the program's, start a loop "
+                "that says which are, with --source; a loop of changed files is started with --worktree, and proposes "
                 "commits with --ref"
                 if isinstance(best, Command)
                 else "bring it back, or start another loop",
@@ -225,7 +235,7 @@ class LoopJudge:
             if broken is not None:
                 outcome, told["reason"] = "discard", f"{told['reason']}; but {_guard_words(broken)}"
             elif unsure is not None and len(scores.of(row.number, "trial")) < self._rule_of(row).most_runs:
-                beside = len(scores.of(row.number, "trial")) + 1 - len(scores.of(scores.loop.best, "baseline"))
+                beside = unsure.own + 1 - unsure.base
                 return More(baseline=max(0, beside), proposal=1, reason=f"{unsure.key} is not certain yet")
             elif unsure is not None:
                 outcome, told["reason"] = "undecided", f"{told['reason']}; but {_guard_words(unsure)}"
@@ -283,12 +293,23 @@ class LoopJudge:
         wanted = [("baseline", best, seed) for seed in self._seeds(scores, best, best, "baseline", more.baseline)]
         own = [("trial", row, seed) for seed in self._seeds(scores, best, row, "trial", more.proposal)]
         # The proposal's come first: one that crashes costs no run of the baseline.
-        for role, proposal, seed in [*own, *wanted]:
-            is_own = role == "trial"
-            run = self._one(proposal, trainer if is_own else self.trainers.of(best), seed, role)  # type: ignore[arg-type]
-            if run.state != "completed" and is_own:
-                return
-            if run.state != "completed":
+        left: list[tuple[RunRole, ProposalRow, int]] = [*own, *wanted]  # type: ignore[list-item]
+        while left:
+            ended = 0
+            for place, (role, proposal, seed) in enumerate(list(left)):
+                is_own, is_last = role == "trial", place == len(left) - 1
+                run = self._one(
+                    proposal, trainer if is_own else self.trainers.of(best), seed, role,
+                    waits=not self._shares or (is_last and not ended),
+                )  # fmt: skip
+                if run.state not in OVER:
+                    continue
+                left.remove((role, proposal, seed))
+                ended += 1
+                if run.state == "completed":
+                    continue
+                if is_own:
+                    return
                 raise RunError(
                     "The baseline must run to its end",
                     found=f"run {run.id}, seed {seed}: {run.error}",
@@ -301,14 +322,18 @@ class LoopJudge:
         # A run that was interrupted, or a baseline's that failed, is wanted still.
         used = scores.groups.get((row.number, role), {}).keys()
         # Of the best itself, what it was tried with was chosen for its score.
-        seed, found = best.first_seed, list[int]()
+        # One that is tried again has seeds of its own: its first runs have decided already.
+        seed, found = max(best.first_seed, row.first_seed) if role == "trial" else best.first_seed, list[int]()
         while len(found) < count:
             if seed not in used:
                 found.append(seed)
             seed += 1
         return found
 
-    def _one(self, row: ProposalRow, trainer: Recipe | Outside, seed: int, role: RunRole) -> RunRow:
+    def _one(
+        self, row: ProposalRow, trainer: Recipe | Outside, seed: int, role: RunRole, *, waits: bool = True
+    ) -> RunRow:
+        """Train a run, and return it as it ended; as it is where another process trains it and nobody waits."""
         new = self._runs.identity(trainer, seed)
         if (new.code, new.data) != (row.code, row.data):
             raise RecordError(
@@ -321,7 +346,9 @@ class LoopJudge:
         if role == "baseline" and run.state_word == "failed" and was == "diverged":
             # What a program failed for may be mended.
             run = self.ledger.runs.reopen(run.id)
-        run = self._runs.ended(trainer, run)
+        run = self._runs.ended(trainer, run, waits=waits)
+        if run.state not in OVER:
+            return run
         if was != "completed":
             self._trained.append(run)
         scores = LoopScores(self.ledger, self.name)
@@ -348,25 +375,46 @@ class LoopJudge:
             remove_worktree(Path(trainer.folder), trainer.ref, self.ledger.home / WORKTREES)
 
     def second_chance(self, number: int | None = None) -> ProposalRow:
-        """Open a proposal again that stayed undecided or crashed: the likeliest one, or the one of a number.
+        """Open a proposal again that was not kept: the likeliest undecided one, or the one of a number.
+
+        One that was discarded is a new proposal, with a level and runs of its own: its first runs decided against it,
+        and may not count once more.
 
         Raises:
             SettingsError: there is none.
         """
         rows = self.ledger.loops.proposals(self.name)
         open_again = undecided(rows) if number is None else [row for row in rows if row.number == number]
-        if not open_again or open_again[0].outcome not in ("undecided", "crash"):
+        if not open_again or open_again[0].outcome not in ("undecided", "crash", "discard"):
             raise SettingsError(
-                "Only a proposal that stayed undecided, or crashed, has a second chance",
-                found=f"proposal {number} is {open_again[0].outcome}" if open_again else "none is undecided",
+                "Only a proposal that was not kept has a second chance",
+                found=f"proposal {number} is {open_again[0].outcome or open_again[0].state}"
+                if open_again
+                else "none is undecided"
+                if number is None
+                else f"no proposal {number}",
             )
         row = open_again[0]
+        if row.outcome == "discard":
+            return self._again(row)
         # One that the budget ended has not had its first chance.
         chances = int((row.result or {}).get("chances", 0)) + ("verdict" in (row.result or {}))
         if row.outcome == "crash":
             self._put_back(row)
         self.ledger.loops.reopen(self.name, row.number, {**(row.result or {}), "chances": chances})
         return self.ledger.loops.proposals(self.name)[row.number]
+
+    def _again(self, row: ProposalRow) -> ProposalRow:
+        fresh = max(LoopScores(self.ledger, self.name).seeds(), default=row.first_seed) + 1
+        given = {field.name: getattr(row, field.name) for field in fields(NewProposal)}
+
+        def is_begun(known: ProposalRow) -> bool:
+            return known.state != "decided" and known.content == row.content
+
+        again, _ = self.ledger.loops.submit(
+            self.name, NewProposal(**given), self._level, same=is_begun, first_seed=fresh
+        )
+        return again
 
     def _put_back(self, row: ProposalRow) -> None:
         for run in LoopScores(self.ledger, self.name).lost(row.number, "trial"):
@@ -381,6 +429,8 @@ def undecided(rows: Sequence[ProposalRow]) -> list[ProposalRow]:
 
 
 def _guard_words(guard: GuardState) -> str:
+    if guard.worse is None:
+        return f"{guard.key} could not be compared: no run of it and of the baseline were trained in one launch"
     worse, allowed = f"{guard.worse.effect:.4g}", f"{guard.allowed:.4g}"
     if guard.state == "beyond":
         return f"{guard.key} is worse by {worse}, and {allowed} is allowed"
