@@ -175,8 +175,8 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "run_folder": _STORES,
         # what is asked across runs
         "questions": _STORES | {"run_folder"},
-        # studies and runs between ledgers and folders
-        "moving": _STORES | {"run_folder"},
+        # studies, loops and runs between ledgers and folders
+        "moving": _STORES | {"run_folder", "loops"},
     },
     "studies": {
         # how a study is written down: a command line, a file, commands
@@ -196,6 +196,7 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
             "guards",
             "identity",
             "metric",
+            "programs",
             "workers",
         },
         # our own studies
