@@ -168,7 +168,7 @@ def test_a_training_is_stopped_after_its_step_and_resumed(browser: webdriver.Chr
     kept(browser, "machine")
     browser.get(started)
     press(browser, "Stop after this step")
-    until(lambda: "ended" in body(browser), 180)
+    until(lambda: re.search(r"\b(stopped|done)\b", body(browser)), 180)
     browser.get(f"{board}/runs/{run}")
     press(browser, "Resume")
     until(lambda: "/machine/started/" in browser.current_url)
@@ -177,7 +177,7 @@ def test_a_training_is_stopped_after_its_step_and_resumed(browser: webdriver.Chr
     until(lambda: "attempt 2" in body(browser) and "running" in body(browser), 180)
     browser.get(resumed)
     press(browser, "Stop after this step")
-    until(lambda: "ended" in body(browser), 180)
+    until(lambda: re.search(r"\b(stopped|done)\b", body(browser)), 180)
 
 
 def test_data_are_drawn(browser: webdriver.Chrome, board: str) -> None:

@@ -127,5 +127,69 @@ def test_forms_become_the_commands_one_would_type(tmp_path: Path, lab_home: Path
                 ("/do/data/convert", {"target": "digits"}),
                 ("/do/data/stats", {"target": "--help"}),
             ):  # fmt: skip
-                assert send(path, **fields) in (400, 404), (path, fields)
+                assert send(path, **fields) in (400, 404, 422), (path, fields)
             assert not kept.commands
+
+
+def test_a_command_that_failed_says_so_with_its_status_and_last_lines(tmp_path: Path, lab_home: Path) -> None:
+    with Ledger(home=lab_home) as ledger, TestClient(board_app(ledger), base_url=LOCAL) as client:
+        started = Started(lab_home)
+        command = started.start(["train", "no_such_recipe"])
+        ended(started, command)
+        until_kept = time.monotonic() + 20
+        while started.get(command.id).status is None and time.monotonic() < until_kept:
+            time.sleep(0.05)
+        assert started.get(command.id).words == "failed, exit status 2"
+        listed, shown = client.get("/machine").text, client.get(f"/machine/started/{command.id}").text
+    assert "failed, exit status 2" in listed
+    assert 'role="alert"' in shown
+    assert "no_such_recipe" in shown
+
+
+def test_a_command_that_was_stopped_is_not_called_failed(tmp_path: Path, lab_home: Path) -> None:
+    started = Started(lab_home)
+    command = started.start(["worker"])
+    time.sleep(0.2)
+    assert started.stop(command)
+    ended(started, command)
+    assert not started.get(command.id).failed
+
+
+def test_a_form_is_checked_before_anything_starts_and_its_errors_stand_beside_the_fields(
+    tmp_path: Path, lab_home: Path
+) -> None:
+    schema = {
+        "properties": {
+            "model": {"properties": {"width": {"type": "integer", "exclusiveMinimum": 0}}},
+            "optim": {
+                "properties": {
+                    "nesterov": {"type": "boolean"},
+                    "clip": {"anyOf": [{"type": "number"}, {"type": "null"}]},
+                }
+            },
+        }
+    }
+    answers = {"settings": {"model": {"width": 16}, "optim": {"nesterov": False, "clip": None}}}
+    with Ledger(home=lab_home) as ledger:
+        app = board_app(ledger)
+        kept = Kept(tmp_path)
+        object.__setattr__(app.state.board, "started", kept)
+        known = {"recipes list": [{"name": "digits"}], "recipes show digits": answers, "study list": {}}
+        for words, answer in known.items():
+            app.state.board.asked._answers[*words.split(), "--json"] = answer
+        app.state.board.asked._answers["recipes", "show", "digits", "--schema"] = schema
+        with TestClient(app, base_url=LOCAL) as client:
+            secret = {"csrf": csrf(client.get("/studies/going-on").text), "recipe": "digits"}
+            wrong = {
+                "name": "a b", "seeds": "two", "margin": "-1", "arm": "x", "arms": "wide:model.width=wide",
+                "set.model.width": "0", "set.optim.nesterov": "maybe", "set.optim.clip": "null",
+            }  # fmt: skip
+            refused = client.post("/do/study", data={**secret, **wrong})
+            assert (refused.status_code, kept.commands) == (422, [])
+            assert refused.text.count('class="wrong"') == 6
+            assert "Nothing was started: 6 values below must be mended." in refused.text
+            assert 'value="a b"' in refused.text, "what was typed stays"
+            assert client.post("/do/train", data={**secret, "seed": "x"}).status_code == 422
+            fine = {"set.model.width": "8", "set.optim.clip": "1.5", "seed": "3", "name": "of the study, not of this"}
+            assert client.post("/do/train", data={**secret, **fine}, follow_redirects=False).status_code == 303
+    assert kept.commands == [["train", "digits", "model.width=8", "optim.clip=1.5", "--seed=3"]]

@@ -28,10 +28,10 @@ from ablata.reports.loops.view import ConfirmedGain, LoopView, ProposalView
 from ablata.reports.loops.words import loop_status
 from ablata.stats.loop import LoopCost
 from ablata.studies.loops.confirming import confirm
-from ablata.studies.loops.side_workers import LoopHelpers
 from ablata.studies.loops.plan import plan_loop
 from ablata.studies.loops.proposing import ProposedChange, Trainers
 from ablata.studies.loops.scores import LoopScores
+from ablata.studies.loops.side_workers import LoopHelpers
 from ablata.studies.loops.starting import start_loop
 from ablata.studies.loops.trying import Answer, LoopJudge
 from ablata.trainers.any import Outside

@@ -16,7 +16,8 @@ from ablata.reports.plots.curves import band, finite
 from ablata.reports.plots.drawing import Scale, element, image, join, line, path, reach, text, tick_labels, ticks
 from ablata.reports.view import ArmCurves, CurveView, SeriesView
 
-WIDTH, HEIGHT = 1000.0, 360.0
+LARGE, SMALL = (1000.0, 360.0), (520.0, 250.0)
+"""Width and height of a plot that stands alone, and of one beside others."""
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 10.0, 10.0, 30.0
 HUES = 8
 POINTS = 400
@@ -105,6 +106,7 @@ def curves_section(
     seconds: Mapping[tuple[str, int], float],
     ident: str = "curves",
     most: int = 3,
+    columns: bool = False,
 ) -> CurvesSection | None:
     """Return the section of curves with its controls; None where nothing was logged twice.
 
@@ -115,6 +117,7 @@ def curves_section(
         seconds: training time of a run by arm and seed, for an axis of time.
         ident: anchor of the section.
         most: quantities drawn where none is chosen.
+        columns: they stand beside each other.
     """
     drawable = [curve for curve in curves if any(len(one.x) > 1 for arm in curve.arms for one in arm.series)]
     if not drawable:
@@ -122,15 +125,20 @@ def curves_section(
     chosen = [curve for curve in drawable if curve.name == choice.quantity] or drawable[:most]
     arms = list(dict.fromkeys(arm.arm for curve in drawable for arm in curve.arms))
     hues = {arm: f"hue-{place % HUES}" for place, arm in enumerate(arms)}
-    drawn = [(curve.name, plot(curve, choice, hues, seconds, f"{ident}-{at}")) for at, curve in enumerate(chosen)]
+    beside = columns and len(chosen) > 1
+    size = SMALL if beside else LARGE
+    drawn = [(curve.name, plot(curve, choice, hues, seconds, f"{ident}-{at}", size)) for at, curve in enumerate(chosen)]
+    alone = all(len(arm.series) == 1 for curve in chosen for arm in curve.arms)
+    means = "" if alone else " Line: mean over completed seeds; band: smallest to largest."
     return CurvesSection(
         title="Curves",
         ident=ident,
         fields=choice.fields([curve.name for curve in drawable]),
         action=action,
         drawings=tuple(drawn),
-        legend=tuple((hues[arm], arm) for arm in arms),
-        caption=f"{choice.words} Line: mean over completed seeds; band: smallest to largest. Drag to zoom.",
+        legend=tuple((hues[arm], arm) for arm in arms) if len(arms) > 1 else (),
+        caption=f"{choice.words}{means} Drag over a plot to zoom.",
+        columns=beside,
     )
 
 
@@ -140,26 +148,28 @@ def plot(
     hues: Mapping[str, str],
     seconds: Mapping[tuple[str, int], float],
     ident: str,
+    size: tuple[float, float],
 ) -> Markup:
-    """Draw one quantity of all arms over one another."""
+    """Draw one quantity of all arms over one another, at a width and height."""
+    width, height = size
     arms = [_as_chosen(arm, choice, seconds) for arm in curve.arms]
     lines = [one for arm in arms for one in arm.series if one.x]
     first = min((one.x[0] for one in lines), default=0.0)
     last = max((one.x[-1] for one in lines), default=1.0)
     low, high = _range([y for one in lines for y in _settled(one, first, last, choice)])
-    across = Scale(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT)
-    upward = Scale(low, high, HEIGHT - BOTTOM, TOP)
+    across = Scale(first, last if last > first else first + 1, LEFT, width - RIGHT)
+    upward = Scale(low, high, height - BOTTOM, TOP)
     unit = "min" if choice.time else curve.axis
-    clip = element("rect", x=LEFT, y=TOP, width=WIDTH - LEFT - RIGHT, height=HEIGHT - TOP - BOTTOM)
+    clip = element("rect", x=LEFT, y=TOP, width=width - LEFT - RIGHT, height=height - TOP - BOTTOM)
     drawn = join(_arm(arm, across, upward, hues.get(arm.arm, "hue-0"), choice) for arm in arms)
     ends = ", ".join(f"{arm.arm} {one.y[-1]:.4g}" for arm in arms for one in arm.series[:1] if one.y)
     parts = (
         element("clipPath", clip, id=f"{ident}-box"),
-        _frame(across, upward, unit, choice.log),
+        _frame(across, upward, unit, choice.log, size),
         element("g", drawn, clip_path=f"url(#{ident}-box)"),
     )
-    made = image(WIDTH, HEIGHT, curve.name, f"Last values: {ends or 'none'}.", *parts, ident=ident, class_="plot")
-    ends_of_axis = {"left": LEFT, "right": WIDTH - RIGHT, "low": across.low, "high": across.high}
+    made = image(width, height, curve.name, f"Last values: {ends or 'none'}.", *parts, ident=ident, class_="plot")
+    ends_of_axis = {"left": LEFT, "right": width - RIGHT, "low": across.low, "high": across.high}
     facts = Markup(" ").join(Markup('data-{}="{:.6g}"').format(name, value) for name, value in ends_of_axis.items())
     return Markup("<svg ") + facts + made[4:]
 
@@ -250,21 +260,21 @@ def _arm(arm: ArmCurves, across: Scale, upward: Scale, hue: str, choice: CurveCh
     return join(parts)
 
 
-def _frame(across: Scale, upward: Scale, unit: str, log: bool) -> Markup:
-    parts = []
+def _frame(across: Scale, upward: Scale, unit: str, log: bool, size: tuple[float, float]) -> Markup:
+    parts, (width, height) = [], size
     marks = ticks(upward.low, upward.high, 5)
     labels = tuple(f"{10**value:.3g}" for value in marks) if log else tick_labels(marks)
     for value, label in zip(marks, labels, strict=True):
         parts += [
-            line(LEFT, upward(value), WIDTH - RIGHT, upward(value), "grid"),
+            line(LEFT, upward(value), width - RIGHT, upward(value), "grid"),
             text(LEFT - 8, upward(value) + 4, label, "tick", "end"),
         ]
-    marks = ticks(across.low, across.high, 8)
+    marks = ticks(across.low, across.high, 8 if size == LARGE else 5)
     for value, label in zip(marks, tick_labels(marks), strict=True):
         words = f"{label} {unit}" if value == marks[-1] else label
-        near_end = across(value) > WIDTH - RIGHT - 30
-        parts.append(text(across(value), HEIGHT - 10, words, "tick", "end" if near_end else "middle"))
-    parts.append(line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "axis"))
+        near_end = across(value) > width - RIGHT - 30
+        parts.append(text(across(value), height - 10, words, "tick", "end" if near_end else "middle"))
+    parts.append(line(LEFT, height - BOTTOM, width - RIGHT, height - BOTTOM, "axis"))
     return join(parts)
 
 

@@ -24,6 +24,7 @@ class Field:
         kind: `text`, `number`, `range`, `lines`, `search`, `checkbox` or `hidden`.
         hint: a line below it.
         limits: of a `range`: least value, greatest, step.
+        error: what is wrong with the value; empty: nothing.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Field:
     kind: str = "text"
     hint: str = ""
     limits: tuple[float, float, float] = (0, 1, 0.05)
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,7 @@ class WideTableSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class CurvesSection(Section):
-    """Curves with the controls that draw them otherwise."""
+    """Curves with the controls that draw them otherwise; `columns`: several small ones beside each other."""
 
     template: ClassVar[str] = "section_curves.html.j2"
     fields: tuple[Field, ...]
@@ -107,6 +109,7 @@ class CurvesSection(Section):
     drawings: tuple[tuple[str, Markup], ...]
     caption: str = ""
     legend: tuple[tuple[str, str], ...] = ()
+    columns: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +150,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     allows: str = ""
     words: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +179,14 @@ class OutputSection(Section):
     template: ClassVar[str] = "section_output.html.j2"
     text: str
     caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertSection(Section):
+    """What went wrong, in a few lines."""
+
+    template: ClassVar[str] = "section_alert.html.j2"
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from ablata.records.processes import process_is_gone, worker_name
 
 FOLDER = "board"
 _MOST_BYTES = 200_000
+_SHELL = "/bin/sh"
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,37 @@ class StartedCommand:
         arguments: what stands after `ablata`.
         process: name of the process (see `records.processes`).
         began: seconds since 1970.
+        status: its exit status; None while it goes on, and where it was killed.
+        asked: whether it was asked to stop.
     """
 
     id: str
     arguments: tuple[str, ...]
     process: str
     began: float
+    status: int | None = None
+    asked: bool = False
 
     @property
     def text(self) -> str:
         """The command as one types it, without the place where the board keeps what it draws."""
         return typed([word for word in self.arguments if not word.startswith("--output=")])
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than it should have."""
+        return not self.runs and not self.asked and self.status != 0
+
+    @property
+    def words(self) -> str:
+        """What its state is called."""
+        if self.runs:
+            return "stopping" if self.asked else "running"
+        if self.asked and self.status != 0:
+            return "stopped"
+        if self.status is None:
+            return "killed"
+        return "done" if self.status == 0 else f"failed, exit status {self.status}"
 
     @property
     def runs(self) -> bool:
@@ -85,9 +106,11 @@ class Started:
         if self._address is not None:
             environment["ABLATA_DB"] = self._address
         log = str(self._folder / f"{name}.log")
+        # The shell keeps the exit status for whichever board shows it; it hears what stops the command, and waits.
+        keep = f'trap : INT TERM; "$@"; echo $? > {shlex.quote(str(self._folder / name))}.status'
         process = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-m", "ablata", *arguments],
+            _SHELL,
+            [_SHELL, "-c", keep, "ablata", sys.executable, "-m", "ablata", *arguments],
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -97,7 +120,8 @@ class Started:
             setsid=True,
         )
         made = StartedCommand(name, tuple(arguments), worker_name(process), time.time())
-        write_text(self._folder / f"{name}.json", json.dumps(asdict(made)))
+        kept = {field: value for field, value in asdict(made).items() if field not in ("status", "asked")}
+        write_text(self._folder / f"{name}.json", json.dumps(kept))
         return made
 
     def all(self, most: int = 30) -> list[StartedCommand]:
@@ -106,7 +130,12 @@ class Started:
         for path in sorted(self._folder.glob("*.json"), reverse=True)[:most] if self._folder.is_dir() else ():
             try:
                 kept = json.loads(path.read_text(encoding="utf-8"))
-                found.append(StartedCommand(path.stem, tuple(kept["arguments"]), kept["process"], kept["began"]))
+                found.append(
+                    StartedCommand(
+                        path.stem, tuple(kept["arguments"]), kept["process"], kept["began"],
+                        _status(path.with_suffix(".status")), path.with_suffix(".stop").exists(),
+                    )
+                )  # fmt: skip
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return found
@@ -116,7 +145,7 @@ class Started:
         known = self.all(most=5)
         logs = [self.file(one, ".log") for one in known]
         sizes = [log.stat().st_size if log.exists() else 0 for log in logs]
-        return " ".join(f"{one.id}:{one.runs:d}:{size}" for one, size in zip(known, sizes, strict=True))
+        return " ".join(f"{one.id}:{one.words}:{size}" for one, size in zip(known, sizes, strict=True))
 
     def get(self, name: str) -> StartedCommand:
         """Return one command.
@@ -147,5 +176,14 @@ class Started:
         """Ask a command to stop as Ctrl-C does: it finishes its step and saves. Return whether it was running."""
         if not command.runs:
             return False
-        os.kill(int(command.process.rpartition(":")[2]), signal.SIGINT)
+        self.file(command, ".stop").touch()
+        # The shell leads a group, which the command is in.
+        os.killpg(int(command.process.rpartition(":")[2]), signal.SIGINT)
         return True
+
+
+def _status(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -101,6 +101,11 @@ class RunRow:
         return "failed" if self.state == "diverged" and self.code.startswith(FOREIGN_CODE) else self.state
 
     @property
+    def shown_state(self) -> str:
+        """What lists call its state: one that was trained, and waits to be gone on with, is stopped."""
+        return "stopped" if self.state == "waiting" and self.attempt else self.state_word
+
+    @property
     def identity(self) -> tuple[str, str, str, int, str]:
         """What a `NewRun` of this run would have."""
         return (self.recipe_hash, self.code, self.data, self.seed, self.environment)

@@ -123,7 +123,7 @@ def run_view(run: RunRow, *, arm: str = "", home: str = "") -> RunView:
     return RunView(
         id=run.id,
         seed=run.seed,
-        state=run.state_word,
+        state=run.shown_state,
         arm=arm,
         recipe=run.recipe_name,
         recipe_hash=run.recipe_hash,

@@ -11,9 +11,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from ablata.base.errors import SettingsError, UserError
+from ablata.board.form_checks import wrong_fields
 from ablata.board.pages.data import LOOKS
-from ablata.board.pages.start import leaves, written_value
+from ablata.board.pages.start import start_page
 from ablata.board.rendering import Board, address, board_of
+from ablata.board.schemas import leaves, written_value
 from ablata.records.studies import check_name
 
 router = APIRouter(prefix="/do")
@@ -62,6 +64,8 @@ def start_study(request: Request, fields: Fields) -> Response:
         SettingsError: no setting was changed, or an arm's name, a line or the recipe is wrong.
     """
     board = board_of(request)
+    if wrong := _wrong(board, fields):
+        return start_page(request, _recipe(fields), fields, wrong)
     arm = fields.get("arm", "").strip() or "changed"
     arms = [f"{arm}:{change}" for change in _changes(board, fields)]
     arms += _lines(fields, "arms", _ARM, "wide:model.width=32")
@@ -131,6 +135,10 @@ def remove_study(request: Request, name: str, fields: Fields) -> Response:
 def train(request: Request, fields: Fields) -> Response:
     """Start a training."""
     board = board_of(request)
+    # What is a study's own is not looked at.
+    own = {name: value for name, value in fields.items() if name == "seed" or name.startswith("set.")}
+    if wrong := _wrong(board, own | {"recipe": _recipe(fields)}):
+        return start_page(request, _recipe(fields), fields, wrong)
     seed = fields.get("seed", "0").strip() or "0"
     return _started(board, ["train", _recipe(fields), *_changes(board, fields), f"--seed={seed}"])
 
@@ -206,14 +214,24 @@ def _recipe(fields: Mapping[str, str]) -> str:
 
 def _changes(board: Board, fields: Mapping[str, str]) -> list[str]:
     """Return the settings of a form that are not the recipe's own, as `key=value`."""
-    known = board.asked.get("recipes", "show", _recipe(fields), "--json") or {}
-    own = {key: written_value(value) for key, value in leaves(known.get("settings", {}))}
+    own = _own_settings(board, fields)
     changed = [
         f"{name.removeprefix('set.')}={value.strip()}"
         for name, value in fields.items()
         if name.startswith("set.") and value.strip() != own.get(name.removeprefix("set."))
     ]
     return _plain(changed)
+
+
+def _own_settings(board: Board, fields: Mapping[str, str]) -> dict[str, str]:
+    known = board.asked.get("recipes", "show", _recipe(fields), "--json") or {}
+    return {key: written_value(value) for key, value in leaves(known.get("settings", {}))}
+
+
+def _wrong(board: Board, fields: Mapping[str, str]) -> dict[str, str]:
+    """Return what is wrong with a form, by field, as far as the recipe's schema tells."""
+    schema = board.asked.get("recipes", "show", _recipe(fields), "--schema")
+    return wrong_fields(fields, _own_settings(board, fields), schema)
 
 
 def _moved(fields: Mapping[str, str]) -> list[str]:

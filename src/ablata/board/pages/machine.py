@@ -15,8 +15,8 @@ from ablata.base.quantities import duration, quantity
 from ablata.board.lab import Lab
 from ablata.board.pages.ages import ago
 from ablata.board.rendering import address, board_of, page
-from ablata.board.sections import Action, ActionsSection, OutputSection
-from ablata.board.started import StartedCommand
+from ablata.board.sections import Action, ActionsSection, AlertSection, OutputSection
+from ablata.board.started import Started
 from ablata.records.processes import process_is_gone, worker_name
 from ablata.records.rows import RunRow
 from ablata.reports.html import Header
@@ -37,7 +37,7 @@ def machine(request: Request) -> HTMLResponse:
     sections: list[Section] = [
         _running(running),
         _waiting(waiting),
-        _started(board.started.all()),
+        _started(board.started),
         _events(board.lab),
         _gpus(),
     ]
@@ -56,7 +56,6 @@ def started(request: Request, name: str) -> HTMLResponse:
     board = board_of(request)
     command = board.started.get(name)
     said = board.started.output(command)
-    state = "running" if command.runs else "ended"
     sections: list[Section] = [
         OutputSection(title="Output", ident="output", text=said or "Nothing said yet."),
     ]
@@ -67,14 +66,21 @@ def started(request: Request, name: str) -> HTMLResponse:
             asks="As Ctrl-C does: it finishes its step, saves, and can be gone on with.",
         )
         sections.append(ActionsSection(title="What can be done", ident="do", actions=(stop,)))
+    if command.failed:
+        sections.insert(0, AlertSection(title="It failed", ident="failed", lines=(command.words, *last_lines(said))))
     header = Header(
         kind="Command",
         name=name,
         title=command.text,
-        facts=(("state", state), ("begun", ago(command.began))),
+        facts=(("state", command.words), ("begun", ago(command.began))),
         links=(("the machine", "/machine"),),
     )
     return page(request, header, sections)
+
+
+def last_lines(said: str, most: int = 4) -> tuple[str, ...]:
+    """Return the last lines of an output that say something."""
+    return tuple(line.rstrip() for line in said.splitlines() if line.strip())[-most:]
 
 
 def _facts(home: Path) -> tuple[tuple[str, str], ...]:
@@ -141,15 +147,18 @@ def _waiting(rows: list[RunRow]) -> TableSection:
     return TableSection(title="Queue", ident="queue", columns=("", "Run", "What", "Since"), rows=cells, caption=caption)
 
 
-def _started(commands: list[StartedCommand]) -> TableSection:
+def _started(started: Started) -> TableSection:
     cells = tuple(
         (
             TableCell(text=command.text, link=address("machine", "started", command.id), class_="code"),
-            TableCell(text="running" if command.runs else "ended"),
+            TableCell(
+                text=command.words, class_="diverged" if command.failed else "",
+                note=" ".join(last_lines(started.output(command), 1)) if command.failed else "",
+            ),
             TableCell(text=ago(command.began)),
         )
-        for command in commands
-    )
+        for command in started.all()
+    )  # fmt: skip
     caption = "They go on when the board is closed." if cells else "Nothing was started from the board yet."
     return TableSection(
         title="Started from here", ident="started", columns=("Command", "State", "Begun"), rows=cells, caption=caption

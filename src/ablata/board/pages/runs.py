@@ -89,11 +89,11 @@ def facts_of(one: RunSummary) -> RunFacts:
         "id": (row.id,),
         "recipe": (row.recipe_name,),
         "seed": (str(row.seed),),
-        "state": (row.state_word,),
+        "state": (row.shown_state,),
         "study": tuple(study for study, _ in one.uses),
         "arm": tuple(arm for _, arm in one.uses),
     }
-    text = " ".join((row.id, row.recipe_name, row.state_word, row.error or "", *(f"{a}:{b}" for a, b in one.uses)))
+    text = " ".join((row.id, row.recipe_name, row.shown_state, row.error or "", *(f"{a}:{b}" for a, b in one.uses)))
     return RunFacts(columns, {**one.settings, **cost, **scores, "seed": str(row.seed)}, text.lower())
 
 
@@ -160,7 +160,7 @@ def _row(one: RunSummary, facts: RunFacts, keys: Sequence[str]) -> tuple[TableCe
         TableCell(text=uses),
         TableCell(text=str(row.seed), class_="number"),
         TableCell(
-            text=row.state_word, note=(row.error or "").split("\n")[0][:120], class_="diverged" if row.error else ""
+            text=row.shown_state, note=(row.error or "").split("\n")[0][:120], class_="diverged" if row.error else ""
         ),
         TableCell(
             text="–" if score is None else f"{score[1]:.5g}", note="" if score is None else score[0], class_="number"
@@ -239,7 +239,9 @@ def run(request: Request, run_id: str) -> HTMLResponse:
     choice = CurveChoice.of(request.query_params)
     known = cost_of(row).seconds
     seconds = {(row.id, row.seed): known} if known is not None else {}
-    drawn = curves_section(_curves_of(lab, [row]), choice, action=address("runs", row.id), seconds=seconds, most=6)
+    drawn = curves_section(
+        _curves_of(lab, [row]), choice, action=address("runs", row.id), seconds=seconds, most=9, columns=True
+    )
     shown = read_gallery(folder)
     sections: list[Section] = [_scores(row)]
     sections += evaluation_sections(read_evaluations(folder), row.data)
@@ -247,7 +249,7 @@ def run(request: Request, run_id: str) -> HTMLResponse:
     sections += run_sections(shown) if shown is not None else ()
     sections += [_events(lab, row), *_files(lab, row), *_log(lab, row), _settings(lab, row), _actions(row)]
     facts = [
-        ("state", row.state_word + (f", attempt {row.attempt}" if row.attempt > 1 else "")),
+        ("state", row.shown_state + (f", attempt {row.attempt}" if row.attempt > 1 else "")),
         ("progress", _progress(row)),
         ("time", duration(known)),
         ("memory", quantity(cost_of(row).memory, "B", 1024)),

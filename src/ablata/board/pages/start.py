@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,6 +12,7 @@ from fastapi.responses import HTMLResponse
 
 from ablata.board.asked import Asked
 from ablata.board.rendering import board_of, page
+from ablata.board.schemas import allowed, described, leaves, places_of, written_value
 from ablata.board.sections import Action, ActionsSection, BoardFilterSection, Field, Setting, SettingsFormSection
 from ablata.reports.html import Header
 from ablata.reports.sections import Section
@@ -17,12 +20,28 @@ from ablata.reports.sections import Section
 router = APIRouter()
 _CLOSED = ("boolean", "null")
 """Types of few values."""
-_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
 @router.get("/start")
 def start(request: Request, recipe: str = "") -> HTMLResponse:
     """Show the forms; with a recipe, its settings beside them."""
+    return start_page(request, recipe)
+
+
+def start_page(
+    request: Request,
+    recipe: str,
+    sent: Mapping[str, str] = MappingProxyType({}),
+    errors: Mapping[str, str] = MappingProxyType({}),
+) -> HTMLResponse:
+    """Return the forms.
+
+    Args:
+        request: what the page answers.
+        recipe: whose settings are shown; empty: none.
+        sent: what a form held that was refused.
+        errors: what is wrong with it, by the name of the field.
+    """
     asked = board_of(request).asked
     names = [one["name"] for one in asked.get("recipes", "list", "--json") or []]
     choose = BoardFilterSection(
@@ -44,24 +63,30 @@ def start(request: Request, recipe: str = "") -> HTMLResponse:
         shown = asked.get("recipes", "show", recipe, "--json")
         schema = asked.get("recipes", "show", recipe, "--schema")
         # A page that is about to load itself anew takes nothing that would be lost.
-        if shown and not asked.waiting:
-            sections.append(_form(recipe, shown["settings"], schema))
+        if shown and (errors or not asked.waiting):
+            sections.append(_form(recipe, shown["settings"], schema, sent, errors))
     sections.append(_own_studies(asked))
     header = Header(
         kind="Start",
         name=board_of(request).lab.home.parent.name,
         title="Start a study or a training",
-        note="Recipes are being read; this page shows them in a moment." if asked.waiting else "",
+        note="Recipes are being read; this page shows them in a moment."
+        if asked.waiting
+        else f"Nothing was started: {len(errors)} value{'s' * (len(errors) > 1)} below must be mended."
+        if errors
+        else "",
     )
-    made = page(request, header, sections, live=False)
-    if asked.waiting:
+    made = page(request, header, sections, live=False, status=422 if errors else 200)
+    if asked.waiting and not errors:
         made.headers["Refresh"] = "2"
     return made
 
 
-def _form(recipe: str, settings: Any, schema: Any) -> SettingsFormSection:
+def _form(
+    recipe: str, settings: Any, schema: Any, sent: Mapping[str, str], errors: Mapping[str, str]
+) -> SettingsFormSection:
     """The settings of a recipe as a form: value, what it allows, what it is."""
-    made = tuple(_setting(schema or {}, key, value) for key, value in leaves(settings) if key not in ("task", "name"))
+    made = [_setting(schema or {}, key, value) for key, value in leaves(settings) if key not in ("task", "name")]
     study = (
         Field(name="name", label="name of the study", hint="letters, digits, . _ -"),
         Field(name="question", label="question"),
@@ -71,23 +96,31 @@ def _form(recipe: str, settings: Any, schema: Any) -> SettingsFormSection:
         Field(name="margin", label="margin: the largest difference that does not matter"),
     )
     training = (Field(name="seed", label="seed", value="0", kind="number"),)
+    study, training = (
+        tuple(replace(one, value=sent.get(one.name, one.value), error=errors.get(one.name, "")) for one in fields)
+        for fields in (study, training)
+    )
+    made = [
+        replace(one, value=sent.get(f"set.{one.key}", one.value), error=errors.get(f"set.{one.key}", ""))
+        for one in made
+    ]
+    # What has to be mended is seen at once.
+    made.sort(key=lambda one: not one.error)
     return SettingsFormSection(
-        title=f"With {recipe}", ident="form", recipe=recipe, settings=made, study=study, training=training
+        title=f"With {recipe}", ident="form", recipe=recipe, settings=tuple(made), study=study, training=training
     )
 
 
 def _setting(schema: dict[str, Any], key: str, value: Any) -> Setting:
     written = written_value(value)
-    places = _at(schema, key)
+    places = places_of(schema, key)
     kinds = [one.get("type") for one in places]
     choices = [str(choice) for one in places for choice in one.get("enum", [one["const"]] if "const" in one else [])]
     if choices and "null" in kinds:
         choices.append("null")
     if kinds == ["boolean"]:
         choices = ["true", "false"]
-    closed = bool(choices) and all(
-        "enum" in one or "const" in one or one.get("type") in ("boolean", "null") for one in places
-    )
+    closed = bool(choices) and all("enum" in one or "const" in one or one.get("type") in _CLOSED for one in places)
     return Setting(
         key=key,
         value=written,
@@ -95,11 +128,6 @@ def _setting(schema: dict[str, Any], key: str, value: Any) -> Setting:
         allows=allowed(schema, key),
         words=described(schema, key),
     )
-
-
-def written_value(value: Any) -> str:
-    """Write a value as it is typed after `key=`: text without quotation marks, all else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _own_studies(asked: Asked) -> ActionsSection:
@@ -113,56 +141,3 @@ def _own_studies(asked: Asked) -> ActionsSection:
         command="ablata study run quickstart",
     )
     return ActionsSection(title="A study that comes with ablata", ident="shipped", actions=(run,))
-
-
-def leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    """Return every plain value of a tree under its dotted key."""
-    if isinstance(tree, dict) and tree:
-        return [
-            leaf for key, value in tree.items() for leaf in leaves(value, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    return [(prefix, tree)]
-
-
-def allowed(schema: dict[str, Any], key: str) -> str:
-    """Say what a setting allows, as its JSON schema has it."""
-    found = [_allows(one) for one in _at(schema, key)]
-    return " | ".join(dict.fromkeys(filter(None, found)))
-
-
-def described(schema: dict[str, Any], key: str) -> str:
-    """Return a setting's description."""
-    return next((str(one["description"]) for one in _at(schema, key) if "description" in one), "")
-
-
-def _allows(one: dict[str, Any]) -> str:
-    if "const" in one:
-        return str(one["const"])
-    if "enum" in one:
-        return ", ".join(map(str, one["enum"]))
-    limits = [f"{sign} {one[name]:g}" for name, sign in _LIMITS.items() if name in one]
-    return " ".join([str(one.get("type", "")), *limits]).strip()
-
-
-def _at(schema: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """Return the parts of a schema that describe a dotted key: several where a part of the recipe has kinds."""
-    places = _resolved(schema, schema)
-    for part in key.split("."):
-        places = [
-            deeper for place in places if part in place.get("properties", {})
-            for deeper in _resolved(schema, place["properties"][part])
-        ]  # fmt: skip
-    return places
-
-
-def _resolved(schema: dict[str, Any], place: dict[str, Any]) -> list[dict[str, Any]]:
-    """Follow references and alternatives; a description beside a reference is kept."""
-    if "$ref" in place:
-        name = str(place["$ref"]).rpartition("/")[2]
-        told = {"description": place["description"]} if "description" in place else {}
-        return [{**one, **told} for one in _resolved(schema, schema.get("$defs", {}).get(name, {}))]
-    for kind in ("anyOf", "oneOf"):
-        if kind in place:
-            told = {"description": place["description"]} if "description" in place else {}
-            return [{**one, **told} for each in place[kind] for one in _resolved(schema, each)]
-    return [place]

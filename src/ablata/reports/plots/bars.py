@@ -11,6 +11,8 @@ from markupsafe import Markup
 from ablata.reports.plots.drawing import Scale, element, image, line, text
 
 WIDTH, ROW, TOP = 230.0, 30.0, 6.0
+_LETTER = 6.2
+"""Width of a letter of the words, about."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,18 @@ def bars(title: str, rows: Sequence[LabeledBar], *, ident: str, unchanged: float
     """
     values = [row.value for row in rows if row.value is not None and math.isfinite(row.value)]
     longest = max([*values, unchanged or 0.0, 0.0]) or 1.0
-    scale = Scale(0.0, longest, 0.0, WIDTH - 74)
+    scale = Scale(0.0, longest, 0.0, WIDTH - 2)
     height = TOP + ROW * max(len(rows), 1) + 4
     parts = []
     for index, row in enumerate(rows):
         y = TOP + index * ROW
         length = scale(row.value) if row.value is not None and math.isfinite(row.value) else 0.0
         class_ = "bar reference" if row.reference else "bar"
-        parts.append(text(0, y + 10, row.name, "small", room=WIDTH - 10))
+        # The words stand beside the name, not behind the bar, whose end they would cover.
+        parts.append(text(0, y + 10, row.name, "small", room=WIDTH - _LETTER * len(row.words) - 10))
+        parts.append(text(WIDTH, y + 10, row.words, "small figures", "end"))
         parts.append(element("rect", x=0, y=y + 16, width=length, height=6, class_=class_))
-        parts.append(text(WIDTH, y + 22, row.words, "small figures", "end"))
         if unchanged is not None:
-            parts.append(line(scale(unchanged), y + 13, scale(unchanged), y + 25, "zero"))
+            parts.append(line(scale(unchanged), y + 14, scale(unchanged), y + 24, "zero"))
     description = "; ".join(f"{row.name} {row.words}" for row in rows) or "No rows."
     return image(WIDTH, height, title, description, *parts, ident=ident, class_="bars")

@@ -1,0 +1,98 @@
+"""What a form says, checked before anything is started: names, numbers, and settings by their recipe's schema."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ablata.base.errors import RecordError
+from ablata.board.schemas import allowed, places_of
+from ablata.records.studies import check_name
+
+ARM = re.compile(r"(\w[\w.+-]*):([A-Za-z_][\w.@-]*)=(\S.*)")
+_MARGIN = re.compile(r"\d*\.?\d+(e-?\d+)?\s*%?", re.IGNORECASE)
+_MOST_SEEDS = 10_000
+
+
+def wrong_fields(fields: Mapping[str, str], settings: Mapping[str, str], schema: Any) -> dict[str, str]:
+    """Return what is wrong with a form for a study or a training, by the name of the field; empty where nothing is.
+
+    Args:
+        fields: as they were sent.
+        settings: the recipe's own, as a form writes them; those that are unchanged are not looked at.
+        schema: the recipe's JSON schema; empty where it is not known.
+    """
+    return dict(_wrong(fields, settings, schema or {}))
+
+
+def _wrong(fields: Mapping[str, str], settings: Mapping[str, str], schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in ("name", "arm"):
+        if value := fields.get(name, "").strip():
+            try:
+                check_name(value)
+            except RecordError as error:
+                yield name, error.must
+    for name, least in (("seeds", 2), ("seed", 0)):
+        value = fields.get(name, "").strip()
+        if value and not (value.isdecimal() and least <= int(value) <= (_MOST_SEEDS if name == "seeds" else 2**32)):
+            yield name, f"a whole number, {least} or more"
+    margin = fields.get("margin", "").strip()
+    if margin and not (_MARGIN.fullmatch(margin) and float(margin.rstrip("% ")) > 0):
+        yield "margin", "a number above 0, in the score's unit, or a percentage such as 5%"
+    for line in filter(None, map(str.strip, fields.get("arms", "").splitlines())):
+        found = ARM.fullmatch(line)
+        if found is None:
+            yield "arms", f"each line must look like wide:model.width=32, found {line}"
+        elif wrong := wrong_setting(schema, found[2], found[3]):
+            yield "arms", f"{found[2]} {wrong}, found {found[3]}"
+    for name, value in fields.items():
+        key = name.removeprefix("set.")
+        if key == name or value.strip() == settings.get(key):
+            continue
+        if wrong := "must have a value" if not value.strip() else wrong_setting(schema, key, value.strip()):
+            yield name, wrong
+
+
+def wrong_setting(schema: dict[str, Any], key: str, written: str) -> str:
+    """Return what is wrong with a setting as it is typed; empty where nothing is, or where that is not known.
+
+    Args:
+        schema: the recipe's JSON schema.
+        key: dotted.
+        written: text, or JSON.
+    """
+    places = places_of(schema, key)
+    try:
+        value = json.loads(written)
+    except ValueError:
+        value = written
+    if not places or any(_accepts(one, value, written) for one in places):
+        return ""
+    return f"must be {allowed(schema, key)}"
+
+
+def _accepts(one: Mapping[str, Any], value: Any, written: str) -> bool:
+    if "const" in one:
+        return value == one["const"] or written == str(one["const"])
+    if "enum" in one:
+        return value in one["enum"] or written in map(str, one["enum"])
+    kind = one.get("type")
+    if kind in ("integer", "number"):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return is_number and (kind == "number" or float(value).is_integer()) and _within(one, value)
+    known: dict[str, tuple[type, ...]] = {
+        "boolean": (bool,),
+        "null": (type(None),),
+        "array": (list,),
+        "object": (dict,),
+    }
+    return not isinstance(kind, str) or kind not in known or isinstance(value, known[kind])
+
+
+def _within(one: Mapping[str, Any], value: float) -> bool:
+    return one.get("minimum", -math.inf) <= value <= one.get("maximum", math.inf) and one.get(
+        "exclusiveMinimum", -math.inf
+    ) < value < one.get("exclusiveMaximum", math.inf)

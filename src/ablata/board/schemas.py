@@ -1,0 +1,66 @@
+"""A recipe's settings and their JSON schema, as forms show them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def written_value(value: Any) -> str:
+    """Write a value as it is typed after `key=`: text without quotation marks, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Return every plain value of a tree under its dotted key."""
+    if isinstance(tree, dict) and tree:
+        return [
+            leaf for key, value in tree.items() for leaf in leaves(value, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    return [(prefix, tree)]
+
+
+def allowed(schema: dict[str, Any], key: str) -> str:
+    """Say what a setting allows, as its JSON schema has it."""
+    found = [_allows(one) for one in places_of(schema, key)]
+    return " | ".join(dict.fromkeys(filter(None, found)))
+
+
+def described(schema: dict[str, Any], key: str) -> str:
+    """Return a setting's description."""
+    return next((str(one["description"]) for one in places_of(schema, key) if "description" in one), "")
+
+
+def _allows(one: dict[str, Any]) -> str:
+    if "const" in one:
+        return str(one["const"])
+    if "enum" in one:
+        return ", ".join(map(str, one["enum"]))
+    limits = [f"{sign} {one[name]:g}" for name, sign in _LIMITS.items() if name in one]
+    return " ".join([str(one.get("type", "")), *limits]).strip()
+
+
+def places_of(schema: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """Return the parts of a schema that describe a dotted key: several where a part of the recipe has kinds."""
+    places = _resolved(schema, schema)
+    for part in key.split("."):
+        places = [
+            deeper for place in places if part in place.get("properties", {})
+            for deeper in _resolved(schema, place["properties"][part])
+        ]  # fmt: skip
+    return places
+
+
+def _resolved(schema: dict[str, Any], place: dict[str, Any]) -> list[dict[str, Any]]:
+    """Follow references and alternatives; a description beside a reference is kept."""
+    if "$ref" in place:
+        name = str(place["$ref"]).rpartition("/")[2]
+        told = {"description": place["description"]} if "description" in place else {}
+        return [{**one, **told} for one in _resolved(schema, schema.get("$defs", {}).get(name, {}))]
+    for kind in ("anyOf", "oneOf"):
+        if kind in place:
+            told = {"description": place["description"]} if "description" in place else {}
+            return [{**one, **told} for each in place[kind] for one in _resolved(schema, each)]
+    return [place]
