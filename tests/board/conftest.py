@@ -60,33 +60,38 @@ def train(ledger: Ledger, study: str, arm: str, seed: int, score: float) -> str:
     return run.id
 
 
+def fill(ledger: Ledger) -> None:
+    """Put two studies into an empty ledger: one judged, one under way."""
+    calibration = calibrate(len(SCORES) - 1, RULE, studies=2000)
+    metric = {"key": KEY, "name": "top1", "split": "val", "protocol": "plain", "unit": "%", "higher_is_better": True}
+    spec = {"metric": metric, "rule": RULE.to_json(), "mode": "claim", "first_seed": 0, "rule_version": RULE_VERSION}
+    ledger.environments.record("m1", {"processor": HOSTILE})
+    for name, question in (("done", f"Does it help? {HOSTILE}"), ("going-on", "Does it help again?")):
+        ledger.studies.create(name, question, spec, arms())
+        rows = 3 if name == "done" else 2
+        for seed in range(rows):
+            for arm, scores in SCORES.items():
+                train(ledger, name, arm, seed, scores[seed])
+    table = [[SCORES[arm][seed] for arm in SCORES] for seed in range(3)]
+    judged = replay(table, RULE, calibration)
+    names = ["wide", "odd"]
+    ledger.studies.add_look("done", 3, {"arms": names, "replay": judged.to_json()})
+    for outcome in judged.outcomes:
+        ledger.studies.stop_arm("done", names[outcome.arm - 1], outcome.verdict.value, outcome.reason)
+    ledger.studies.finish("done")
+    waiting = NewRun(
+        recipe_name="digits", recipe=settings("wide"), recipe_hash="hash-wide", code="c0de", data="da7a", seed=2,
+        environment="m2",
+    )  # fmt: skip
+    ledger.studies.enqueue("going-on", "wide", waiting)
+
+
 @pytest.fixture(scope="session")
 def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of the lab; nothing in it is changed by a test."""
     home = tmp_path_factory.mktemp("board") / "lab"
-    calibration = calibrate(len(SCORES) - 1, RULE, studies=2000)
-    metric = {"key": KEY, "name": "top1", "split": "val", "protocol": "plain", "unit": "%", "higher_is_better": True}
-    spec = {"metric": metric, "rule": RULE.to_json(), "mode": "claim", "first_seed": 0, "rule_version": RULE_VERSION}
     with Ledger(home=home) as ledger:
-        ledger.environments.record("m1", {"processor": HOSTILE})
-        for name, question in (("done", f"Does it help? {HOSTILE}"), ("going-on", "Does it help again?")):
-            ledger.studies.create(name, question, spec, arms())
-            rows = 3 if name == "done" else 2
-            for seed in range(rows):
-                for arm, scores in SCORES.items():
-                    train(ledger, name, arm, seed, scores[seed])
-        table = [[SCORES[arm][seed] for arm in SCORES] for seed in range(3)]
-        judged = replay(table, RULE, calibration)
-        names = ["wide", "odd"]
-        ledger.studies.add_look("done", 3, {"arms": names, "replay": judged.to_json()})
-        for outcome in judged.outcomes:
-            ledger.studies.stop_arm("done", names[outcome.arm - 1], outcome.verdict.value, outcome.reason)
-        ledger.studies.finish("done")
-        waiting = NewRun(
-            recipe_name="digits", recipe=settings("wide"), recipe_hash="hash-wide", code="c0de", data="da7a", seed=2,
-            environment="m2",
-        )  # fmt: skip
-        ledger.studies.enqueue("going-on", "wide", waiting)
+        fill(ledger)
     return home
 
 
