@@ -137,9 +137,14 @@ def curves_section(
         action=action,
         drawings=tuple(drawn),
         legend=tuple((hues[arm], arm) for arm in arms) if len(arms) > 1 else (),
-        caption=f"{choice.words}{means} Drag over a plot to zoom.",
+        caption=f"{choice.words}{means}{_fitted(choice)} Drag over a plot to zoom.",
         columns=beside,
     )
+
+
+def _fitted(choice: CurveChoice) -> str:
+    whole = choice.log or choice.start is not None or choice.end is not None
+    return "" if whole else " The vertical axis fits the second half of training: what lies outside before is cut off."
 
 
 def plot(
@@ -232,6 +237,10 @@ def _range(values: list[float]) -> tuple[float, float]:
         low, high = ordered[int(0.01 * (len(ordered) - 1))], ordered[math.ceil(0.99 * (len(ordered) - 1))]
         slack = 2 * (high - low)
         ordered = [value for value in ordered if low - slack <= value <= high + slack] if slack else ordered
+    if ordered and ordered[0] == ordered[-1]:
+        # Of one value alone a narrow stretch, so that it can be read off.
+        half = 0.01 * abs(ordered[0]) or 1.0
+        return ordered[0] - half, ordered[0] + half
     return reach(ordered, pad=0.05)
 
 

@@ -93,6 +93,6 @@ def _accepts(one: Mapping[str, Any], value: Any, written: str) -> bool:
 
 
 def _within(one: Mapping[str, Any], value: float) -> bool:
-    return one.get("minimum", -math.inf) <= value <= one.get("maximum", math.inf) and one.get(
-        "exclusiveMinimum", -math.inf
-    ) < value < one.get("exclusiveMaximum", math.inf)
+    low, high = float(one.get("minimum", -math.inf)), float(one.get("maximum", math.inf))
+    above, below = float(one.get("exclusiveMinimum", -math.inf)), float(one.get("exclusiveMaximum", math.inf))
+    return low <= value <= high and above < value < below

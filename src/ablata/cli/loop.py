@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from ablata.studies.loops.trying import Answer
 
 app = CommandGroup(help="Judge changes one after another against the best so far.")
-for _name, _command_function in {"rm": remove, "rename": rename, "export": export, "import": import_}.items():
-    app.command(_name)(_command_function)
+app.command("rm")(remove)
+app.command("rename")(rename)
+app.command("export")(export)
+app.command("import")(import_)
 
 STATUSES = {"keep": 0, "discard": 1, "undecided": 3, "crash": 4, None: 6}
 """Exit statuses of `try`; 2 is wrong use, 6 waits for a worker."""

@@ -18,7 +18,7 @@ from ablata.board.rendering import address, board_of, page
 from ablata.board.sections import Action, ActionsSection, AlertSection, OutputSection
 from ablata.board.started import Started
 from ablata.records.processes import process_is_gone, worker_name
-from ablata.records.rows import RunRow
+from ablata.records.rows import EventRow, RunRow
 from ablata.reports.html import Header
 from ablata.reports.sections import Section, TableCell, TableSection
 
@@ -84,8 +84,8 @@ def last_lines(said: str, most: int = 4) -> tuple[str, ...]:
 
 
 def _facts(home: Path) -> tuple[tuple[str, str], ...]:
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    facts = [("cores", str(os.cpu_count())), ("load over 1, 5, 15 min", load)]
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg()) + " over 1, 5 and 15 minutes"
+    facts = [("cores", str(os.cpu_count())), ("load", load)]
     memory = _memory()
     if memory is not None:
         free, total = memory
@@ -166,19 +166,32 @@ def _started(started: Started) -> TableSection:
 
 
 def _events(lab: Lab) -> TableSection:
+    groups: list[list[EventRow]] = []
+    for event in reversed(lab.ledger.events.find(limit=_MOST_EVENTS)):
+        if groups and (event.level, event.kind, event.text) == _same(groups[-1][0]):
+            groups[-1].append(event)
+        else:
+            groups.append([event])
     cells = tuple(
         (
             TableCell(text=ago(event.time), order=event.time),
             TableCell(text=event.level, class_="diverged" if event.level == "error" else ""),
-            TableCell(text=event.run or "", link=address("runs", event.run) if event.run else "", class_="code"),
-            TableCell(text=event.text, note=event.kind),
+            TableCell(
+                text=event.run or "", link=address("runs", event.run) if event.run else "", class_="code",
+                note=f"and {len(others)} more" if others else "",
+            ),
+            TableCell(text=event.text, note=event.kind, class_="sentence"),
         )
-        for event in reversed(lab.ledger.events.find(limit=_MOST_EVENTS))
-    )
+        for event, *others in groups
+    )  # fmt: skip
     columns = ("When", "Level", "Run", "What")
     return TableSection(
         title="Events", ident="events", columns=columns, rows=cells, caption="" if cells else "No event was recorded."
     )
+
+
+def _same(event: EventRow) -> tuple[str, str, str]:
+    return event.level, event.kind, event.text
 
 
 def _gpus() -> TableSection:

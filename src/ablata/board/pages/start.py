@@ -87,7 +87,7 @@ def _form(
 ) -> SettingsFormSection:
     """The settings of a recipe as a form: value, what it allows, what it is."""
     made = [_setting(schema or {}, key, value) for key, value in leaves(settings) if key not in ("task", "name")]
-    study = (
+    study: tuple[Field, ...] = (
         Field(name="name", label="name of the study", hint="letters, digits, . _ -"),
         Field(name="question", label="question"),
         Field(name="arm", label="name of the arm with the settings below", value="changed"),
@@ -95,7 +95,7 @@ def _form(
         Field(name="seeds", label="seeds", value="5", kind="number"),
         Field(name="margin", label="margin: the largest difference that does not matter"),
     )
-    training = (Field(name="seed", label="seed", value="0", kind="number"),)
+    training: tuple[Field, ...] = (Field(name="seed", label="seed", value="0", kind="number"),)
     study, training = (
         tuple(replace(one, value=sent.get(one.name, one.value), error=errors.get(one.name, "")) for one in fields)
         for fields in (study, training)

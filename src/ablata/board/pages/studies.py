@@ -63,8 +63,8 @@ def studies(request: Request, q: str = "", state: str = "") -> HTMLResponse:
         ident="compare",
         action="/studies/compare",
         fields=tuple(
-            Field(name=name, label=name, choices=tuple((one.name, one.name) for one in found))
-            for name in ("first", "second")
+            Field(name=name, label=label, value=one.name, choices=tuple((any_.name, any_.name) for any_ in found))
+            for name, label, one in zip(("first", "second"), ("compare the study", "with"), found, strict=False)
         ),
     )
     sections: list[Section] = [choose, StudyListSection(title="Studies", ident="studies", studies=cards, empty=empty)]

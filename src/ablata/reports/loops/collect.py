@@ -8,7 +8,7 @@ from typing import Any
 
 from ablata.records.ledger import Ledger
 from ablata.records.questions.loop_runs import LoopRuns
-from ablata.records.rows import ProposalRow, RunRow
+from ablata.records.rows import ProposalRow, RunRole, RunRow
 from ablata.reports.loops.view import ConfirmedGain, GreedyView, LoopView, Measured, ProposalView
 from ablata.stats.contrasts import t_quantile
 from ablata.stats.guards import pooled_difference
@@ -64,9 +64,9 @@ def _findable(rule: LoopRule, noise: LoopNoise, rows: Sequence[ProposalRow]) -> 
 
 
 def _warnings(runs: LoopRuns) -> tuple[str, ...]:
-    key = (runs.loop.best, "baseline")
+    key: tuple[int, RunRole] = (runs.loop.best, "baseline")
     pools = [list(group.values()) for other, group in runs.groups.items() if other != key]
-    return tuple(found.words() for found in outliers(runs.groups.get(key, {}), pools))  # type: ignore[call-overload]
+    return tuple(found.words() for found in outliers(runs.groups.get(key, {}), pools))
 
 
 def _proposal(row: ProposalRow, rows: Sequence[ProposalRow], runs: LoopRuns) -> ProposalView:

@@ -114,7 +114,7 @@ def _row(view: LoopView, one: ProposalView) -> tuple[TableCell, ...]:
     figures, sign = view.figures, SIGNS.get(one.outcome or "", "")
     return (
         TableCell(text=str(one.number), order=one.number, class_="number"),
-        TableCell(text=one.text, note=one.change),
+        TableCell(text=one.text, note=one.change, class_="sentence"),
         TableCell(text=outcome_word(view, one), order=one.outcome or "", class_=f"verdict {sign}", verdict=sign),
         TableCell(text=figures.number(one.score), order=one.score, class_="number"),
         TableCell(text=str(one.runs), order=one.runs, class_="number"),
@@ -122,7 +122,7 @@ def _row(view: LoopView, one: ProposalView) -> tuple[TableCell, ...]:
             text=figures.number(one.claimed.value, sign=True) if one.claimed else NOTHING,
             note=_ends(view, one), order=one.claimed.value if one.claimed else None, class_="number",
         ),
-        TableCell(text=one.reason or NOTHING),
+        TableCell(text=one.reason or NOTHING, class_="sentence"),
     )  # fmt: skip
 
 
