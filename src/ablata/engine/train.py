@@ -14,7 +14,7 @@ from ablata.base.files import write_text
 from ablata.base.parts import users_mistakes
 from ablata.base.seeds import derive
 from ablata.base.settings import as_text
-from ablata.data.loading.killed_workers import killed_in_words
+from ablata.data.loading.worker_processes import killed_in_words
 from ablata.engine.checkpoints import Attempt
 from ablata.engine.hardware.memory import keep_memory, peak_memory, reset_peak_memory
 from ablata.engine.hardware.precision import choose_device

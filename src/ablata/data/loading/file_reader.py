@@ -5,12 +5,10 @@ Random numbers belong to a sample of an epoch, not to a worker: results do not d
 
 from __future__ import annotations
 
-import signal
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.data.io.file_slice import Stored
-from ablata.data.loading.killed_workers import killed_in_words
 from ablata.data.loading.loaders import BatchIndices
+from ablata.data.loading.worker_processes import begin_worker, read_all
 
 
 class ImageDecoder(Protocol):
@@ -99,7 +97,7 @@ class FileReader:
             batch_size=None,
             collate_fn=_as_is,
             num_workers=workers,
-            worker_init_fn=_begin,
+            worker_init_fn=begin_worker,
             pin_memory=pinned,
             persistent_workers=workers > 0,
             prefetch_factor=2 if workers else None,
@@ -115,24 +113,10 @@ class FileReader:
             RunError: a worker was killed.
         """
         self._stream.batches = batches
-        with killed_in_words():
-            for images in self._loader:
-                if isinstance(images, _Failure):
-                    raise images.error()
-                yield images
-
-
-def _begin(worker: int) -> None:
-    """Start a worker.
-
-    OpenCV keeps to one thread: its pool does not survive a fork, and the cores are taken. An interrupt and the end of a
-    terminal are for the training, which finishes its step with what the workers still read; a forked handler would
-    answer once a worker.
-    """
-    cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for images in read_all(self._loader):
+            if isinstance(images, _Failure):
+                raise images.error()
+            yield images
 
 
 def _end(loader: DataLoader[Any]) -> None:

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
-from ablata.data.loading.killed_workers import killed_in_words
 from ablata.data.loading.loaders import refuse_less_than_a_batch
+from ablata.data.loading.worker_processes import begin_worker, read_all
 
 _HASHED = 4096
 """Most samples of a data set that are read for its fingerprint."""
@@ -164,10 +164,15 @@ def read_batches(
     """
     sampler: Any = places
     # A generator of its own: torch's global one belongs to the model's noise.
-    loader = DataLoader(samples, batch_sampler=sampler, num_workers=workers, generator=torch.Generator())
-    with killed_in_words():
-        for values in loader:
-            yield CollatedBatch(values)
+    loader = DataLoader(
+        samples,
+        batch_sampler=sampler,
+        num_workers=workers,
+        worker_init_fn=begin_worker,
+        generator=torch.Generator(),
+    )
+    for values in read_all(loader):
+        yield CollatedBatch(values)
 
 
 def known_samples_digest(dataset: Any, origin: str) -> str:

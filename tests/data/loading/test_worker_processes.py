@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
+from torch.utils.data import DataLoader
 
-from ablata.data.loading.killed_workers import killed_in_words
+from ablata.data.loading.worker_processes import begin_worker, killed_in_words, read_all
 
 DEADLY = """
 import os, signal, time
 from torch.utils.data import DataLoader
 from ablata.base.errors import RunError
-from ablata.data.loading.killed_workers import killed_in_words
+from ablata.data.loading.worker_processes import killed_in_words
 
 class Deadly:
     def __len__(self):
@@ -46,3 +49,15 @@ def test_another_failure_passes(error: Exception) -> None:
     with pytest.raises(type(error)) as told, killed_in_words():
         raise error
     assert told.value is error
+
+
+def test_an_interrupt_that_comes_while_workers_start_does_not_end_them() -> None:
+    loader = DataLoader(range(4), num_workers=2, worker_init_fn=_interrupted_begin, multiprocessing_context="fork")  # type: ignore[arg-type,var-annotated]
+    assert [int(value) for value in read_all(loader)] == [0, 1, 2, 3]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def _interrupted_begin(worker: int) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGHUP)
+    begin_worker(worker)
