@@ -84,6 +84,15 @@ def test_empty_and_unknown_classes_are_named(root: Path) -> None:
     }
 
 
+def test_classes_whose_names_differ_in_capitals_are_remarked_on(root: Path) -> None:
+    (root / "classes.txt").unlink(missing_ok=True)
+    for split in ("train", "val"):
+        shutil.copytree(root / split / "ant", root / split / "Ant")
+    assert [one.detail for one in found(root).remarks if one.kind == "class names"] == [
+        "classes whose names differ in capitals alone are trained as different ones: Ant, ant"
+    ]
+
+
 def test_images_of_two_splits_are_found_by_their_pixels(root: Path) -> None:
     (root / "test").mkdir()
     for name in ("ant", "bee", "cat"):

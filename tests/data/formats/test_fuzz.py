@@ -56,7 +56,7 @@ def _spoil_text(file: Path, random: np.random.Generator) -> bytes:
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
 
-def _spoil(root: Path, random: np.random.Generator) -> None:
+def spoil(root: Path, random: np.random.Generator) -> None:
     """Change one or two files of a set: mostly those that say what is on the images."""
     for _ in range(int(random.integers(1, 3))):
         files = sorted(file for file in root.rglob("*") if file.is_file() and not file.is_symlink())
@@ -122,7 +122,7 @@ def tried(place: Path, name: str, seed: int) -> str:
     """Spoil an export, recognize, train and check it; return `refused` or `read`."""
     random, root = np.random.default_rng(seed), place / "set"
     sample(name, root)
-    _spoil(root, random)
+    spoil(root, random)
     try:
         for way in recognize(str(root), place / "cache"):
             assert way.overrides
@@ -133,7 +133,7 @@ def tried(place: Path, name: str, seed: int) -> str:
     return outcome
 
 
-def _table(root: Path, random: np.random.Generator) -> None:
+def write_table(root: Path, random: np.random.Generator) -> None:
     root.mkdir(parents=True)
     pixels = np.random.default_rng(0)
     names = [f"{number}.jpg" for number in range(8)]
@@ -148,8 +148,8 @@ def _table(root: Path, random: np.random.Generator) -> None:
 def tried_table(place: Path, seed: int) -> str:
     """Spoil a table of images and labels, recognize, train and check it; return `refused` or `read`."""
     random, root = np.random.default_rng(seed), place / "set"
-    _table(root, random)
-    _spoil(root, random)
+    write_table(root, random)
+    spoil(root, random)
     settings = ImageList(root=str(root), size=8, resize=8, workers=0)
     said = problems = ""
     try:

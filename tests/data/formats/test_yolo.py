@@ -164,6 +164,7 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
         "nc: 3\nnames: [a, b]\n": r"data\.yaml: nc='3', 2 names",
         "names: [a, a]\n": r"must differ\n.*a more than once",
         "nc: two\n": r"nc='two'",
+        f"nc: {'9' * 5000}\n": "number of classes",
         "names: [a, b": r"data\.yaml must be YAML",
         "train: images/nowhere\nval: images/val\nnames: [a, b]\n": r"Paths in data\.yaml must lead.*\n.*images/nowhere",
     }

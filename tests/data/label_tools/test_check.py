@@ -178,6 +178,14 @@ def test_a_class_list_of_other_files_is_told_with_both_sides(tmp_path: Path) -> 
     assert "#8429F6 50%, #E2A929 50%" in report.problems[0].detail
 
 
+def test_classes_whose_names_differ_in_capitals_are_told_by_check_and_training(tmp_path: Path) -> None:
+    root = _listed(small_set(tmp_path / "set", [0, 1, 2]), "0 sky\n1 car\n2 Car\n")
+    report, said = checked(root), "classes whose names differ in capitals alone are trained as different ones: car, Car"
+    assert report.problems == ()
+    assert said in {one.detail for one in report.remarks}
+    assert said in MaskFolder(root=str(root)).build(tmp_path / "cache").notices
+
+
 def test_sizes_are_compared_with_the_images_and_listed(tmp_path: Path) -> None:
     root = _listed(small_set(tmp_path / "set", [0, 1, 2]))
     Image.fromarray(blocks([0, 1, 2], 0, (13, 16))).save(root / "labels/train/p00.png")

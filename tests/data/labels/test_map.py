@@ -103,6 +103,7 @@ def test_a_wrong_map_is_refused_with_the_file_and_what_is_wrong(tmp_path: Path) 
             ("- {color: '112233', id: 0, name: a}", "112233"),
             ("- {value: x, id: 0, name: a}", "value of a label must be a whole number"),
             ("- {value: 1, id: 0}", "no name"),
+            (f"- {{value: {'9' * 5000}, id: 0, name: a}}", "10 digits at most"),
             ("- {id: 0, name: a}", "no value or color"),
             ("- {value: 1, id: 0, nam: a}", "did you mean name"),
             ("- {value: 1, id: 0, name: a, ignore: maybe}", "maybe"),

@@ -196,6 +196,7 @@ def test_a_wrong_class_list_is_refused(tmp_path: Path) -> None:
             ("", (), "no classes"),
             ("4 road\n4 sky\n", (), "4 named more than once"),
             ("4 road\n5 road\n", (), "4 and 5 are road"),
+            (f"4 road\n{'9' * 400} sky\n", (), "10 digits at most"),
             ("road\nroad\n", (), "0 and 1 are road"),
             ("4 road\n", ("void",), "void; .*has road"),
             ("4 road\n", ("road",), "0 classes"),

@@ -18,6 +18,7 @@ from ablata.data.io.decode import DARK, RULES, ImageRules, bits_advice, dark_det
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import BatchIndices
+from ablata.data.loading.report import alike_classes
 from ablata.data.loading.shared_images import IN_TWO_SPLITS, pixel_digest, repeated_images
 from ablata.data.loading.splits import Source
 from ablata.structures.batch import Rows
@@ -177,6 +178,8 @@ def check_files(found: Listing, crop: int, rules: ImageRules = RULES) -> Report:
     remarks += [ImageFinding("left out", name, "in no class folder of train, val or test") for name in found.outside]
     remarks += [ImageFinding("one name", name, "several class folders are called so in classes.txt")
                 for name, count in Counter(found.classes).items() if count > 1]  # fmt: skip
+    if alike := alike_classes(found.classes):
+        remarks.append(ImageFinding("class names", str(found.root), alike))
     highest: dict[str, int] = {}
     for source, files in found.files.items():
         labels = found.labels[source].tolist()

@@ -174,6 +174,7 @@ def _read(settings: Coco, cache: Path, keep_written: bool = False) -> AnnotatedF
         maskless=[*train.maskless, *val.maskless],
         test=None if settings.test_json is None else partial(_test, settings, root, names, keep_written),
         known=_tested(settings, root),
+        test_hint="set data.test_json=FILE, and data.test_images=FOLDER where its images lie elsewhere",
     )
 
 

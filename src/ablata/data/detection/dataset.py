@@ -213,6 +213,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         category_ids: the number of each class in its annotations; None: from 1 on.
         maskless: the objects without a mask, where others have one.
         test: reads the images of the test split, which are never trained on; None: there is none.
+        test_hint: what gives the set a test split, where it has none.
 
     Raises:
         DataError: a pair of `augment.swap` does not fit the classes, or a split has no object that counts.
@@ -233,13 +234,14 @@ class DetectionDataset(Dataset[DetectionBatch]):
         category_ids: Sequence[int] | None = None,
         maskless: Sequence[str] = (),
         test: Callable[[], ImageSource] | None = None,
+        test_hint: str | None = None,
     ) -> None:
         super().__init__(classes=classes, splits=splits, fingerprint=fingerprint, mean=mean, std=std, backend=backend)
         self.category_ids, self.sources = tuple(category_ids or range(1, len(classes) + 1)), sources
         self._augment, self._swaps = augment, augment.swaps(classes)
         known = [entry.objects for source in sources.values() for entry in source.entries]
         self.has_masks = all(objects.masks is not None for objects in known)
-        self.maskless, self._test = tuple(maskless), test
+        self.maskless, self._test, self.test_hint = tuple(maskless), test, test_hint
         if augment.copy_paste is not None and not self.has_masks:
             named = f": {listing(self.maskless)}" if self.maskless else ""
             raise DataError("Copy-paste needs a mask of every object", found=f"objects with boxes alone{named}",
@@ -247,7 +249,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         self._places: Tensor | None = None
         for split in splits:
             self._refuse_nothing(split, notices)
-        self.notices = (*notices, *self._own_notices())
+        self.notices = (*notices, *self.notices, *self._own_notices())
 
     def item_names(self, split: str, index: np.ndarray) -> tuple[str, ...]:
         """Return the images' files, or their row numbers where two have one name; see `Dataset.item_names`."""
@@ -309,9 +311,10 @@ class DetectionDataset(Dataset[DetectionBatch]):
         return f"test-{content.hexdigest()[:16]}"
 
     def image_ids(self, split: str) -> list[int | str]:
-        """Return the set's own number or name of each image of a split; row numbers where it has none."""
-        rows = self.split(split).index.tolist()
-        return [row if one.id is None else one.id for row, one in zip(rows, self.entries(split), strict=True)]
+        """Return the set's own number or name of each image; row numbers where some have none, or two the same."""
+        rows, own = self.split(split).index.tolist(), [one.id for one in self.entries(split)]
+        given = [one for one in own if one is not None]
+        return given if len(set(given)) == len(rows) else rows
 
     def match_classes(self, classes: Sequence[str]) -> None:
         """Put the classes, the same ones, into another order: that of a network that was trained on another set.

@@ -34,6 +34,18 @@ class FieldError(ValueError):
         super().__init__(f"{must}: {found}")
 
 
+def real(value: float | str) -> float:
+    """Return a number as a file writes it: Python's `1_0`, which is 10, stands in none.
+
+    Raises:
+        ValueError: it is no number.
+        OverflowError: it is too large for one.
+    """
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(f"no number: {value}")
+    return float(value)
+
+
 class Fields:
     """The fields of one image, object or category.
 
@@ -147,7 +159,7 @@ class Fields:
         try:
             if isinstance(value, bool) or not isinstance(value, int | float | str):
                 raise ValueError
-            number = float(value)
+            number = real(value)
         except (ValueError, OverflowError):
             raise FieldError(f"{name} must be {'numbers' if whole is not None else 'a number'}", shown) from None
         if not math.isfinite(number) or abs(number) > _MOST_PIXELS:
@@ -173,7 +185,7 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             return None
         try:
-            number = int(value) if isinstance(value, int) else float(value)
+            number = int(value) if isinstance(value, int) else real(value)
             if not math.isfinite(number) or number != int(number) or not -_LARGEST <= int(number) < _LARGEST:
                 return None
             return int(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -164,6 +163,7 @@ class AnnotatedFiles:
         maskless: the objects without a mask.
         test: reads the images of the test split; None: there is none.
         known: further image files that the annotations or lists name, such as those to be tested on.
+        test_hint: what gives the set a test split, where it has none.
     """
 
     root: Path
@@ -176,6 +176,7 @@ class AnnotatedFiles:
     maskless: Sequence[str] = ()
     test: Callable[[], tuple[FileImages, Findings]] | None = None
     known: Sequence[Path] = ()
+    test_hint: str | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -192,13 +193,6 @@ class AnnotatedFiles:
                 self.findings.refuse(MUST, one)
             else:
                 self.findings.repairable(MUST, TOLD, one)
-
-    def alike(self) -> Iterator[str]:
-        """Yield a sentence on classes whose names differ in capitals alone, if there are any."""
-        folded = Counter(name.casefold() for name in self.classes)
-        if same := [name for name in self.classes if folded[name.casefold()] > 1]:
-            some = listing(same[:_SHOWN])
-            yield f"classes whose names differ in capitals alone are trained as different ones: {some}"
 
     def beside(self) -> Iterator[str]:
         """Yield a sentence on image files below the root that no annotation and no list names, if there are any.
@@ -224,7 +218,7 @@ class AnnotatedFiles:
         """
         if not self.findings.refused:
             self.note_shared(cache)
-        notices = (*self.findings.notices(), *self.alike(), *self.beside())
+        notices = (*self.findings.notices(), *self.beside())
         train, val = (self.sources[name].entries for name in SOURCES)
         return DetectionDataset(
             classes=self.classes,
@@ -239,6 +233,7 @@ class AnnotatedFiles:
             category_ids=self.category_ids,
             maskless=self.maskless,
             test=None if self.test is None else self._test_images,
+            test_hint=self.test_hint,
         )
 
     def _test_images(self) -> ImageSource:

@@ -157,6 +157,7 @@ def _read(settings: Voc, cache: Path) -> AnnotatedFiles:
         findings=findings,
         test=partial(_test, settings, root) if tested.is_file() else None,
         known=[root / "JPEGImages" / f"{name}.jpg" for name in held],
+        test_hint=f"set data.test_list=NAME, a list in {_LISTS}; {settings.test_list}.txt is not there",
     )
 
 

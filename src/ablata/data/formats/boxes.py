@@ -115,4 +115,5 @@ class BoxSet(SplitRule, DetectionFileSettings):
             maskless=found.maskless,
             test=test if by_split["test"] else None,
             known=[image.file for image in images],
+            test_hint="name some of the images as its test split, in a folder or a list test",
         )

@@ -122,7 +122,7 @@ def _image(folder: Path, file: Path, element: ElementTree.Element, reading: Read
             shape = _shape(one, f"{where}, {one.tag} {number}", findings)
             order = one.get("z_order", "0")
             if shape is not None:
-                shapes.append((int(order) if order.lstrip("-").isdecimal() and len(order) < 9 else 0, shape))
+                shapes.append((_order(order), shape))
         except FieldError as error:
             findings.refuse(error.must, error.found)
     shapes.sort(key=lambda pair: pair[0])
@@ -173,7 +173,7 @@ def _frames(folder: Path, file: Path, tree: ElementTree.Element, reading: Readin
                 reading.of("").refuse("Every annotated frame must exist", f"{where}, frame {number}")
             elif shape is not None:
                 order = one.get("z_order", "0")
-                shown.setdefault(number, []).append((int(order) if order.lstrip("-").isdecimal() else 0, shape))
+                shown.setdefault(number, []).append((_order(order), shape))
     made = []
     for number, image in sorted(frames.items()):
         shapes = sorted(shown.get(number, []), key=lambda pair: pair[0])
@@ -214,13 +214,18 @@ def _shape(element: ElementTree.Element, where: str, findings: Findings) -> Shap
     raise FieldError("Shapes must be boxes, polygons, ellipses or masks", f"{where}: {element.tag}")
 
 
+def _order(text: str) -> int:
+    """Return how far above other shapes one lies."""
+    return int(text) if text.removeprefix("-").isdecimal() and len(text) < 9 else 0
+
+
 def _number(fields: Fields, name: str) -> float:
     """Return a number of an attribute, which is text by its nature."""
     return Fields(fields.values, fields.where, Findings("repair")).number(name)
 
 
-def _whole(fields: Fields, name: str) -> int:
-    return Fields(fields.values, fields.where, Findings("repair")).whole(name, least=1)
+def _whole(fields: Fields, name: str, least: int | None = 1) -> int:
+    return Fields(fields.values, fields.where, Findings("repair")).whole(name, least)
 
 
 def _points(fields: Fields) -> Polygon:
@@ -232,10 +237,12 @@ def _points(fields: Fields) -> Polygon:
 
 def _bitmap(fields: Fields) -> Bitmap:
     """Return a mask: lengths of runs along the rows of its rectangle, the first of what is not in it."""
-    left, top = (round(_number(fields, name)) for name in ("left", "top"))
+    left, top = (_whole(fields, name, None) for name in ("left", "top"))
     width, height = _whole(fields, "width"), _whole(fields, "height")
     text = fields.text("rle")
     try:
+        if "_" in text:
+            raise ValueError
         runs = np.array([int(one) for one in text.split(",")], dtype=np.int64)
     except (ValueError, OverflowError):
         raise FieldError("rle must be whole numbers separated by commas", fields.shown("rle", short(text))) from None

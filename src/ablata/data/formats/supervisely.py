@@ -153,7 +153,9 @@ def _bitmap(fields: Fields) -> Bitmap:
     value = fields.values.get("bitmap")
     if not isinstance(value, dict):
         raise FieldError("bitmap must have the keys data and origin", fields.shown("bitmap", value))
-    left, top = fields.numbers(value.get("origin"), "origin", 2)
+    left, top = fields.numbers(origin := value.get("origin"), "origin", 2)
+    if left != round(left) or top != round(top):
+        raise FieldError("origin must be 2 whole numbers", fields.shown("origin", origin))
     data = value.get("data")
     if not isinstance(data, str):
         raise FieldError("data must be text in base64", fields.shown("data", data))

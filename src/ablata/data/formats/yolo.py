@@ -16,7 +16,7 @@ from typing import Any
 from ablata.base.errors import DataError, choices
 from ablata.base.files import read_text
 from ablata.base.yaml_files import YamlFileError, read_plain_yaml
-from ablata.data.detection.fields import FieldError, short
+from ablata.data.detection.fields import FieldError, real, short
 from ablata.data.detection.problems import Findings
 from ablata.data.formats.description import Described, DescribedImage, Reading, Shape
 from ablata.data.formats.places import images_under, relative, split_of_path, tail_below
@@ -164,7 +164,7 @@ def _names(tree: Mapping[str, Any], file: Path) -> tuple[str, ...]:
 
 def _count(tree: Mapping[str, Any], file: Path) -> int:
     value = tree.get("nc")
-    if not isinstance(value, str) or not value.isdecimal() or not 0 < int(value) < 100_000:
+    if not isinstance(value, str) or not value.isdecimal() or len(value) > 5 or not int(value):
         raise DataError("nc must be the number of classes", found=f"{file}: nc={short(value)}",
                         do="write nc: NUMBER, or list the class names under names")  # fmt: skip
     return int(value)
@@ -174,7 +174,9 @@ def _keypoints(tree: Mapping[str, Any], file: Path) -> int:
     shape = tree.get("kpt_shape")
     if shape is None:
         return 0
-    if not isinstance(shape, list) or not all(isinstance(one, str) and one.isdecimal() for one in shape):
+    if not isinstance(shape, list) or not all(
+        isinstance(one, str) and one.isdecimal() and len(one) < 6 for one in shape
+    ):
         raise DataError("kpt_shape must be two whole numbers", found=f"{file}: kpt_shape={short(shape)}",
                         do="write kpt_shape: [17, 3], keypoints and numbers of each")  # fmt: skip
     return math.prod(map(int, shape))
@@ -319,7 +321,7 @@ def _label_files(folder: Path) -> Iterator[Path]:
 
 def _is_number(word: str) -> bool:
     try:
-        return math.isfinite(float(word))
+        return math.isfinite(real(word))
     except ValueError:
         return False
 

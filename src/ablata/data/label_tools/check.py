@@ -19,6 +19,7 @@ from ablata.data.labels.layout import USUAL, FolderNames, LabeledFolder
 from ablata.data.labels.map import Label, LabelMap, split_color
 from ablata.data.labels.mask_files import palette_advice
 from ablata.data.labels.table import TRANSPARENT, written_value
+from ablata.data.loading.report import alike_classes
 from ablata.data.loading.shared_images import IN_TWO_SPLITS
 from ablata.structures.ignore import IGNORE
 
@@ -312,6 +313,8 @@ def judge(
         problems += _one_class(survey, known, mend)
     told, also = _rare(survey, known, mend)
     problems, remarks = problems + told, remarks + also
+    if alike := alike_classes(known.names if known else ()):
+        remarks.append(LabelFinding("class list", known.source if known else "", alike))
     absent, elsewhere = _missing(labelled, survey, known if known and not is_wrong_list(survey, known) else None, mend)
     return LabelReport(labelled, survey, known, tuple(problems + absent), tuple(remarks + elsewhere))
 

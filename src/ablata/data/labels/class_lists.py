@@ -104,7 +104,7 @@ def _table_rows(file: Path) -> tuple[Form, list[tuple[int, str]]]:
     found = []
     for number, row in enumerate(rows, start=2):
         cells = [row.get(one, "") for one in (channels or (value or "",))]
-        if not row.get(name) or not all(cell.isdecimal() and int(cell) < 65536 for cell in cells):
+        if not row.get(name) or not all(cell.isdecimal() and len(cell) < 6 and int(cell) < 65536 for cell in cells):
             raise DataError(
                 "A line must have a name and whole numbers",
                 found=f"{file}, line {number}: {listing(cells)}",

@@ -31,6 +31,7 @@ from ablata.data.labels.table import (
     refuse_one_name,
     translate,
     unknown_values,
+    whole_value,
     written_value,
 )
 
@@ -276,7 +277,7 @@ def _whole(row: dict[str, str], key: str, where: str) -> int:
     if not _WHOLE.fullmatch(row[key]):
         raise DataError(f"The {key} of a label must be a whole number", found=f"{where}: {row[key]}",
                         do=f"write it like {key}: 1")  # fmt: skip
-    return int(row[key])
+    return whole_value(row[key], where)
 
 
 def _code(text: str, where: str) -> int:

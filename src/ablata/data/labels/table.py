@@ -34,6 +34,8 @@ TRANSPARENT = 1 << 24
 TRANSPARENT_NAME = "transparent"
 """How class lists and maps write it."""
 _VALUE = r"#[0-9a-fA-F]{6}|-?\d+|transparent"
+_DIGITS = 10
+"""Letters of the longest whole number that is read, a sign among them."""
 _LINE = re.compile(rf"({_VALUE})(?:\s*[:;,=]\s*|\s+)(\S.*)")
 _BEGINS = re.compile(rf"(?:{_VALUE}|#)(?:\W|$)")
 
@@ -281,15 +283,27 @@ def read_class_lines(file: Path) -> tuple[Form, list[int], list[str]]:
             do="write all lines alike, such as `0 road`",
         )
     form = forms.pop()
-    values = [_raw_value(raw, form) for raw, _ in pairs]
+    values = [_raw_value(raw, form, str(file)) for raw, _ in pairs]
     refuse_one_name(zip(values, (name for _, name in pairs), strict=True), form, str(file))
     return form, values, [name for _, name in pairs]
 
 
-def _raw_value(text: str, form: Form) -> int:
+def _raw_value(text: str, form: Form, where: str) -> int:
     if text == TRANSPARENT_NAME:
         return TRANSPARENT
-    return int(text.removeprefix("#"), 16 if form == "colors" else 10)
+    return int(text.removeprefix("#"), 16) if form == "colors" else whole_value(text, where)
+
+
+def whole_value(text: str, where: str) -> int:
+    """Return a whole number that a class list or label map names.
+
+    Raises:
+        DataError: no mask holds such a number.
+    """
+    if len(text) > _DIGITS:
+        raise DataError("A value of a mask must have 10 digits at most", found=f"{where}: {text[:20]}...",
+                        do="correct the number")  # fmt: skip
+    return int(text)
 
 
 def refuse_one_name(rows: Iterable[tuple[int, str]], form: Form, source: str) -> None:

@@ -16,6 +16,7 @@ import torch
 from ablata.base.errors import DataError, choices, nearest
 from ablata.base.settings import Settings
 from ablata.data.loading.loaders import BatchReader, EvalLoader, Order, TrainLoader, shuffled
+from ablata.data.loading.report import alike_classes
 from ablata.data.loading.splits import Source, Split, splits_digest
 from ablata.data.transforms.augmenter import Augmenter
 from ablata.data.transforms.normalization import Normalizer
@@ -102,9 +103,11 @@ class Dataset(ABC, Generic[BatchT]):
 
     Attributes:
         channels: 1 or 3 (red, green, blue).
+        test_hint: what gives the set a test split, where it has none and there is a setting for it.
     """
 
     channels: int = 3
+    test_hint: str | None = None
 
     def __init__(
         self,
@@ -120,7 +123,8 @@ class Dataset(ABC, Generic[BatchT]):
     ) -> None:
         self.classes, self.splits, self.fingerprint = tuple(classes), splits, fingerprint
         self.mean, self.std, self.backend = tuple(mean), tuple(std), backend
-        self.notices, self.left_out = tuple(notices), tuple(left_out)
+        alike = alike_classes(self.classes)
+        self.notices, self.left_out = (*notices, *([alike] if alike else [])), tuple(left_out)
         self._normalizers: dict[bool, Normalizer] = {}
 
     @property
@@ -160,6 +164,7 @@ class Dataset(ABC, Generic[BatchT]):
             return self.splits[name]
         close = nearest(name, self.splits)
         hint = "set data.minival to hold part of the training set out" if name == "minival" else None
+        hint = self.test_hint if name == "test" else hint
         raise DataError(
             f"The split must be one of {choices(self.splits, name)}",
             found=name,

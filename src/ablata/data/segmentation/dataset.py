@@ -63,7 +63,7 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
         self._test_digest, self._names = test_digest, names or {}
         self._planes: dict[Source, Tensor] = {}
         self.image_size = self._trained_size()
-        self.notices = (*notices, *self._own_notices())
+        self.notices = (*notices, *self.notices, *self._own_notices())
 
     def test_fingerprint(self) -> str:
         """Return the fingerprint of the test split; see `Dataset.test_fingerprint`."""

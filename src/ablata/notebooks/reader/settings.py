@@ -185,7 +185,7 @@ def parse_value(text: str) -> SettingValue:
 
 
 def _number(text: str) -> float | int:
-    return int(text) if text.lstrip("-+").isdecimal() else float(text)
+    return int(text) if text.lstrip("-+").isdecimal() and len(text) < 1000 else float(text)
 
 
 @lru_cache(maxsize=1 << 14)
