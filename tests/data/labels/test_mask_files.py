@@ -10,7 +10,7 @@ from PIL import Image
 
 from ablata.base.errors import DataError
 from ablata.data.io.decode import ImageRules
-from ablata.data.labels.mask_files import Leniency, read_mask
+from ablata.data.labels.mask_files import Leniency, Palettes, read_mask
 from ablata.data.labels.table import TRANSPARENT, LabelTable, color_codes, default_palette, paint, read_table
 from ablata.structures.segmentation import IGNORE
 
@@ -67,6 +67,20 @@ def test_palettes_are_read_as_indices_or_as_colors(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(tmp_path / "mask.png", "ids"), indices)
     colors = read_mask(tmp_path / "mask.png", "colors")
     assert colors.tolist() == [[0x0A141E, 0x46505A], [0x28323C, 0x46505A]]
+
+
+def test_greys_that_are_the_indices_in_another_order_are_asked_about() -> None:
+    for greys, told in (
+        ({0: 2, 1: 1, 2: 0}, "index 0 is grey 2, index 2 is grey 0"),
+        ({0: 0, 1: 1, 2: 2}, ""),
+        ({0: 0, 1: 128, 2: 255}, ""),
+    ):
+        palettes = Palettes()
+        palettes.add({index: 0x10101 * grey for index, grey in greys.items()}, "a.png")
+        assert palettes.conflict == (f"the greys are the indices in another order: {told}" if told else "")
+    palettes.add({1: 0x123456}, "b.png")
+    with pytest.raises(DataError, match=r"index 1 is #808080 in a\.png and #123456 in b\.png"):
+        palettes.refuse("set")
 
 
 def test_sixteen_bits_keep_their_values(tmp_path: Path) -> None:

@@ -147,24 +147,36 @@ class Palettes:
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[int, str]] = {}
-        self.conflict = ""
+        self._differ = ""
+
+    @property
+    def conflict(self) -> str:
+        """Say why indices may not be the classes; empty where they are.
+
+        Greys that are the indices in another order come of a program that saved grey values with the fewest colours.
+        """
+        greys = {index: color & 255 for index, (color, _) in self._seen.items() if color % 0x10101 == 0}
+        if self._differ or len(greys) < len(self._seen) or greys.keys() != set(greys.values()):
+            return self._differ
+        other = ", ".join(f"index {index} is grey {grey}" for index, grey in sorted(greys.items()) if index != grey)
+        return f"the greys are the indices in another order: {other}" if other else ""
 
     def add(self, palette: Mapping[int, int], where: str) -> None:
         """Note the colours (0xRRGGBB) of the indices that a file uses; the first two that differ are kept in words."""
         for index, color in palette.items():
             known, first = self._seen.setdefault(index, (color, where))
-            if known != color and not self.conflict:
+            if known != color and not self._differ:
                 here, there = written_value("colors", color), written_value("colors", known)
-                self.conflict = f"index {index} is {there} in {first} and {here} in {where}"
+                self._differ = f"index {index} is {there} in {first} and {here} in {where}"
 
     def refuse(self, source: str) -> None:
-        """Check that no two files differed.
+        """Check that indices can be the classes.
 
         Raises:
-            DataError: two did.
+            DataError: two files differ, or the greys are the indices in another order.
         """
         if self.conflict:
-            raise DataError("The palettes of mask files must agree, as their indices are the classes",
+            raise DataError("The palettes of mask files must agree with each other, as their indices are the classes",
                             found=self.conflict, do=palette_advice(source))  # fmt: skip
 
 
