@@ -198,6 +198,7 @@ class Settlement(Jsonable):
     margin: float | None
 
 
+@lru_cache(maxsize=1024)  # a study is shown in the terminal, on its page and in what is returned
 def to_settle(effect: float, noise: float, arms: int, rule: Rule, *, most: int = MOST_SEEDS) -> Settlement:
     """Return what would settle an undecided arm, if its effect is what was measured.
 

@@ -34,6 +34,17 @@ def test_another_form_is_refused_with_its_name(tmp_path: Path, form: str, masks:
         write_coco(tmp_path, change, masks=masks).build(tmp_path / "cache")
 
 
+def test_boxes_of_another_size_of_the_images_are_refused_by_their_masks(tmp_path: Path) -> None:
+    def percent(train: Tree, val: Tree) -> None:
+        for one in train["annotations"]:
+            x, y, wide, high = one["bbox"]
+            one["bbox"] = [x / WIDTH * 100, y / HEIGHT * 100, wide / WIDTH * 100, high / HEIGHT * 100]
+
+    told = rf"x is multiplied by {WIDTH / 100:.3g} and y by {HEIGHT / 100:.3g}"
+    with pytest.raises(DataError, match=told):
+        write_coco(tmp_path, percent, masks=True).build(tmp_path / "cache")
+
+
 def test_boxes_in_their_own_form_are_never_taken_for_another(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     for number in range(20):

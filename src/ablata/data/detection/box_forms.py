@@ -39,6 +39,8 @@ _LEAST_SIDE = 8
 """Of an image, in pixels: smaller ones could have boxes of a pixel."""
 _MASK_FITS, _MASK_DIFFERS = 0.95, 0.8
 """Overlap of one box with its mask from which another reading is right, and below which the format's own is wrong."""
+_LEAST_SCALED = 4
+"""Boxes with masks from which a factor of all can be read."""
 _FAR_OUT = 0.25
 """Fraction of its width or height by which one box may leave its image and be cut without further words."""
 ELSEWHERE = 0.1
@@ -66,6 +68,11 @@ def refuse_misread(
     example = f"{where}: for example {written(boxes[0].tolist())} in an image of {sizes[0, 1]:g}x{sizes[0, 0]:g}"
     if sizes.min() >= _LEAST_SIDE and boxes.max() <= 1 and (boxes > 0).any() and boxes.min() >= 0:
         findings.refuse(_PIXELS, example)
+        return True
+    if factors := _scaled(corners[rows], extents):
+        across, down = (f"{factor:.3g}" for factor in factors)
+        must = "Every box must be in pixels of its image, but these fit their masks only when x is multiplied by"
+        findings.refuse(f"{must} {across} and y by {down}: they are of another size of the images", example)
         return True
     other = _by_masks(boxes, form, extents) or _by_sizes(boxes, form, sizes, extents)
     if other is None:
@@ -148,6 +155,20 @@ def overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     union = sum((one[:, 2:] - one[:, :2]).clip(min=0).prod(1) for one in (boxes, others)) - common
     found: np.ndarray = common / np.maximum(union, 1e-12)
     return found
+
+
+def _scaled(corners: np.ndarray, extents: np.ndarray) -> tuple[float, float] | None:
+    """Return the factors of x and y by which boxes become the extents of their masks, where they are not so as written.
+
+    They come of images, or masks, that were resized without the boxes, and of boxes in percent.
+    """
+    rows = ~np.isnan(extents).any(1) & (corners > 0).all(1)
+    boxes, masks = corners[rows], extents[rows]
+    if len(boxes) < _LEAST_SCALED or np.median(overlap(boxes, masks)) >= _MASK_DIFFERS:
+        return None
+    across, down = (float(np.median(masks[:, axis::2] / boxes[:, axis::2])) for axis in (0, 1))
+    fits = np.median(overlap(boxes * [across, down, across, down], masks)) >= _MASK_FITS
+    return (across, down) if fits else None
 
 
 def _by_masks(boxes: np.ndarray, form: str, extents: np.ndarray) -> str | None:
