@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_recorded(quick: 
     with pytest.raises(CheckpointError, match="no file"):
         ablata.train(quick, overrides={"start.run": "absent"})
     assert [row["run"] for row in ablata.runs()] == [old.run]
+
+
+def test_another_runs_checkpoint_in_a_runs_folder_is_not_begun_with(quick: ablata.Recipe) -> None:
+    old, other = (ablata.train(quick, seed=seed) for seed in (1, 2))
+    shutil.copy(other.folder / "last.safetensors", old.folder / "last.safetensors")
+    with pytest.raises(CheckpointError, match=f"must be written by run {old.run} itself"):
+        ablata.continue_run(old.run, overrides={"train.steps": 2})
 
 
 def test_only_ended_runs_of_recipes_are_continued(quick: ablata.Recipe) -> None:

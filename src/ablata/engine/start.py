@@ -11,9 +11,10 @@ from torch import nn
 
 from ablata.base.errors import CheckpointError, listing
 from ablata.base.settings import ON_DISK, Settings
-from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
+from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint, refuse_other_run
 from ablata.records.home import RUNS_FOLDER, lab_home
 from ablata.records.run_folder.checkpoint_facts import checkpoint_digest, checkpoint_facts
+from ablata.records.run_folder.code import ids_of
 
 
 class Start(Settings):
@@ -97,11 +98,11 @@ class Start(Settings):
             A sentence on what was taken.
 
         Raises:
-            CheckpointError: there is no such checkpoint, or it is of other classes or of another network; both sides
-                are named.
+            CheckpointError: there is no such checkpoint, it is another run's, or it is of other classes or of another
+                network; both sides are named.
         """
         path = self.find(parent)
-        saved = load_checkpoint(path)
+        saved = load_earlier(path)
         if classes and (theirs := saved_classes(saved)) and theirs != tuple(classes):
             raise other_classes(path, theirs, classes, "train on the classes of that run")
         own, weights = model.state_dict(), saved.weights()
@@ -118,6 +119,18 @@ class Start(Settings):
             )
         model.load_state_dict(weights)
         return f"started from {path} at step {saved.facts.get('step')}"
+
+
+def load_earlier(path: Path) -> Checkpoint:
+    """Load a checkpoint to begin with; one in a run's folder of the lab must be that run's own.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or another run's.
+    """
+    saved, folder = load_checkpoint(path), path.resolve().parent
+    if folder.parent == (lab_home() / RUNS_FOLDER).resolve():
+        refuse_other_run(saved.facts, ids_of(folder), path)
+    return saved
 
 
 def saved_classes(saved: Checkpoint) -> tuple[str, ...]:

@@ -34,7 +34,9 @@ Fault = Literal["unreadable", "animated", "huge"]
 """What keeps an image, or a whole tar, from being used."""
 Wrong = Literal[Fault, "dark", "empty class", "unknown class", "one class", "in two splits"]
 """What keeps a set from being trained on, or its scores from being believed."""
-Remark = Literal["no image", "left out", "grey", "smaller than the crop", "orientation", "transparent", "one name"]
+Remark = Literal[
+    "no image", "left out", "grey", "smaller than the crop", "orientation", "transparent", "one name", "class names"
+]
 """What is worth knowing, and does no harm."""
 
 

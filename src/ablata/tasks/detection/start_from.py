@@ -15,8 +15,7 @@ from torch import nn
 
 from ablata.base.errors import CheckpointError, listing
 from ablata.base.settings import Settings
-from ablata.engine.checkpoints import load_checkpoint
-from ablata.engine.start import Start, other_classes, saved_classes
+from ablata.engine.start import Start, load_earlier, other_classes, saved_classes
 
 _HEADS = ("stages.heads.", "mask_predictor.")
 """What tells classes apart; the layers before it are kept whenever they fit."""
@@ -83,7 +82,7 @@ class StartFrom(Start):
             CheckpointError: classes or shapes differ.
         """
         path = self.find(parent)
-        saved = load_checkpoint(path)
+        saved = load_earlier(path)
         theirs = saved_classes(saved)
         if self.heads == "keep" and theirs != tuple(classes):
             raise other_classes(path, theirs, classes, "start.heads=retrain")
