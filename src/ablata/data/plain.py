@@ -32,7 +32,7 @@ from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, Imag
 from ablata.data.detection.rle import encode
 from ablata.data.labels.table import LabelTable, default_palette
 from ablata.data.loading.dataset import GIVEN as GIVEN_PIXELS
-from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.dataset import DataSettings, NominalShape
 from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.splits import Source, make_splits
 from ablata.data.segmentation.dataset import SegmentationDataset
@@ -48,7 +48,7 @@ GIVEN = ("split", "train")
 """Arguments of which a data set must take one; they are given."""
 
 
-class PlainData(PlainPart):
+class PlainData(PlainPart, DataSettings):
     """What the settings of plain data sets have in common; not itself a choice."""
 
     minival: int | float = 0
@@ -443,10 +443,10 @@ def _objects(target: Any, size: tuple[int, ...], first: int, where: str) -> Obje
     height, width = size
     if len(boxes) != len(labels):
         raise DataError("Each box must have its label", found=f"{where}: {len(boxes)} boxes, {len(labels)} labels")
-    flat = (boxes[:, 2:] <= boxes[:, :2]).any(1)
-    outside = (boxes[:, :2] < 0).any(1) | (boxes[:, 2] > width) | (boxes[:, 3] > height)
-    if bool((flat | outside).any()):
-        wrong = boxes[flat | outside][0].tolist()
+    inside = (boxes[:, :2] >= 0).all(1) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
+    fits = inside & (boxes[:, 2:] > boxes[:, :2]).all(1)  # nan fits nowhere
+    if not bool(fits.all()):
+        wrong = boxes[~fits][0].tolist()
         raise DataError(
             "A box must be left, top, right, bottom in pixels, inside its image and not empty",
             found=f"{where}: {wrong} in an image {height} high and {width} wide",

@@ -10,13 +10,13 @@ Letters: B batch, C channels, H and W height and width of the images, K classes,
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import SettingsError, listing
 from ablata.base.parts import PlainPart, settings_for
 from ablata.models.backbones.base import Backbone, BackboneModule, Classifier
 from ablata.models.segmentation.base import DenseHeadModel, Segmenter, SegmenterSettings
@@ -140,7 +140,7 @@ class NamedOutputs(nn.Module):
             raise SettingsError(
                 "A model must return its logits, or a dict of outputs",
                 found=f"{self.name} returned {type(returned).__name__}",
-                do='return a tensor [B, num_classes], or {"logits": ...}',
+                do='return a tensor, or {"logits": ...}',
             )
         outputs = dict(returned)
         if "logits" not in outputs and "out" in outputs:
@@ -186,6 +186,12 @@ class PlainSegmenterModel(Segmenter):
             SettingsError: a contrast of pixels is asked for, and the network returned no such map.
         """
         outputs: dict[str, Tensor] = self.network(images)
+        if outputs["logits"].dim() != 4:
+            raise SettingsError(
+                "A segmentation network must return logits [B, K, h, w]",
+                found=f"{self.network.name} returned {tuple(outputs['logits'].shape)}",
+                do="return a logit for each class at every place, at any fraction of the image's size",
+            )
         if self.training and self.projection is not None:
             if self.embedded not in outputs:
                 raise SettingsError(
@@ -230,7 +236,14 @@ class PlainBackboneModule(BackboneModule):
         returned: Any = self.network(images)
         if isinstance(returned, Tensor):
             returned = (returned,)
-        maps: list[Tensor] = list(returned.values() if isinstance(returned, Mapping) else returned)
+        given: Any = returned.values() if isinstance(returned, Mapping) else returned
+        maps: list[Tensor] = list(given) if isinstance(given, Iterable) else [given]
+        if not all(isinstance(feature_map, Tensor) for feature_map in maps):
+            raise SettingsError(
+                "A backbone must return one to four feature maps [B, C, h, w], the finest first",
+                found=f"{self.name} returned {listing(type(feature_map).__name__ for feature_map in maps)}",
+                do="return them in a list",
+            )
         if not 1 <= len(maps) <= len(LEVELS) or any(feature_map.dim() != 4 for feature_map in maps):
             shapes = ", ".join(str(tuple(feature_map.shape)) for feature_map in maps)
             raise SettingsError(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ablata.base.errors import DataError, SettingsError
+from ablata.base.errors import AblataError, DataError, SettingsError
 from ablata.losses.segmentation.base import PixelLoss, PixelLossSettings
 from ablata.models.segmentation.base import Segmenter
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
@@ -66,6 +66,8 @@ def check_loss(settings: PixelLossSettings, criterion: PixelLoss, classes: Seque
     labels = torch.zeros(1, 1, 1, dtype=torch.int64, device=device)
     try:
         criterion(torch.zeros(1, len(classes), 1, 1, device=device), labels)
+    except AblataError:
+        raise
     except ValueError as error:
         raise SettingsError(
             "The loss must fit the classes of the data",
