@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: quickstart test test-postgres test-realdata test-browser test-slow chaos lint types docs bench clean
+.PHONY: quickstart test test-postgres test-realdata test-browser test-cuda test-slow chaos lint types docs bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/ablata study run quickstart
@@ -40,6 +40,9 @@ test-realdata: $(VENV)/installed-test
 
 test-browser: $(VENV)/installed-test
 	$(BIN)/pytest -m browser
+
+test-cuda: $(VENV)/installed-test
+	$(BIN)/pytest -m cuda
 
 test-slow: $(VENV)/installed-test
 	$(BIN)/pytest -m slow --timeout 3000

@@ -108,7 +108,7 @@ def _run(
     ledger.leases.finish(run.id, claim.attempt, "completed", scores={KEY: score}, cost=cost)
 
 
-def page_times(home: Path, turns: int) -> dict[str, tuple[float, int]]:
+def page_times(home: Path, turns: int, studies: int = 50) -> dict[str, tuple[float, int]]:
     """Return milliseconds (median) and bytes of each page's HTML, after one look at each."""
     from starlette.testclient import TestClient
 
@@ -118,7 +118,7 @@ def page_times(home: Path, turns: int) -> dict[str, tuple[float, int]]:
         run = ledger.runs.find(limit=1)[0].id
         pages = {
             "studies": "/studies",
-            "a study under way": "/studies/study-049",
+            "a study under way": f"/studies/study-{studies - 1:03d}",
             "a finished study": "/studies/study-007",
             "two studies": "/studies/compare?first=study-001&second=study-002",
             "runs": "/runs",
@@ -212,7 +212,7 @@ def main() -> None:
         home = asked.home or Path(folder) / "lab"
         if not home.exists():
             make_lab(home, asked.studies, asked.points)
-        times = page_times(home, asked.turns)
+        times = page_times(home, asked.turns, asked.studies)
         slower = slowdown(home, asked.turns, 20.0)
     today = datetime.date.today().isoformat()
     rows = "\n".join(f"| {name} | {ms:.0f} | {size / 1000:.0f} |" for name, (ms, size) in times.items())
