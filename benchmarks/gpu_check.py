@@ -4,7 +4,7 @@ Each part is a process of its own, so that one that fails costs no other; what i
 limit, and a part that no time is left for is named as not run. The parts:
 
     tests        pytest -m cuda: the tests of every task that need a GPU
-    precision    six trainings in bf16 and fp16 beside fp32, and fp32 beside the processor's: mean losses within `BOUNDS`
+    precision    six trainings in bf16 and fp16 beside fp32, and in fp32 beside the processor: mean losses in `BOUNDS`
     resume       a training that is stopped halfway and gone on with beside one that is not
     processes    torchrun: nccl with one process on a GPU, gloo with two on a processor
     resnet50     images a second of a training step: ours, torchvision's and timm's in turns in one process
@@ -53,10 +53,10 @@ TOTAL_SECONDS = 470.0
 
 BOUNDS = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.05}
 """Largest relative difference of a training's mean loss: fp32 from the processor's fp32, the others from fp32 on the
-same device. Half precisions round to 11 and 8 bits; what is added to that is how the difference grows in a few steps."""
+same device. Half precisions round to 11 and 8 bits, and in a few steps such a difference grows."""
 
 RESUME_BOUND = 0.01
-"""Largest relative difference of the weights after a resumed training: sums by atomic additions differ in their order."""
+"""Largest relative difference of the weights after a resumed training: atomic additions differ in their order."""
 
 SHORT = ["train.epochs=null", "train.log_every=1", "train.evaluate_every=0", "schedule.warmup=null"]
 TRAININGS = {
@@ -132,7 +132,16 @@ def trained(name: str, device: str, precision: str, steps: int, folder: Path, st
 def tests(place: Place) -> dict[str, Any]:
     """Run the tests that are marked `cuda`."""
     root = Path(__file__).resolve().parents[1]
-    command = [sys.executable, "-m", "pytest", "-m", "cuda", "-p", "no:cacheprovider", *(["--co"] if place.tiny else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "cuda",
+        "-p",
+        "no:cacheprovider",
+        *(["--co"] if place.tiny else []),
+    ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     tail = done.stdout.strip().splitlines()[-20:]
     if done.returncode != 0:
@@ -283,7 +292,9 @@ def _scene(images: int, side: int, objects: int, device: torch.device) -> Detect
         low = torch.rand(objects, 2, generator=random) * (side - sides)
         boxes = torch.cat([low, low + sides], dim=1).round()
         rows, columns = torch.arange(side)[:, None], torch.arange(side)[None]
-        masks = torch.stack([(columns >= x) & (columns < X) & (rows >= y) & (rows < Y) for x, y, X, Y in boxes.tolist()])
+        masks = torch.stack(
+            [(columns >= x) & (columns < X) & (rows >= y) & (rows < Y) for x, y, X, Y in boxes.tolist()]
+        )
         labels = torch.randint(7, (objects,), generator=random)
         crowd = torch.zeros(objects, dtype=torch.bool)
         every.append(Objects(boxes, labels, masks, torch.arange(objects), crowd))

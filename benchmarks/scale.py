@@ -25,14 +25,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from ablata.base.files import write_text
+from ablata.cli.runs import LISTED
 from ablata.records import Ledger, NewArm
 from ablata.reports.terminal import runs_table
 from board import ARMS, SEEDS, make_lab, page_times
 from decision_rule import hardware
 from ledger import new_run, postgres_schema
 
-LISTED = 100
-"""Runs that a list shows."""
 CLAIMERS, EACH = 8, 50
 CLAIM = """
 import sys
@@ -142,7 +141,9 @@ def main() -> None:
             wait(ledger, asked.runs)
             rows.append((f"a claim, {asked.runs:,} runs waiting", f"{claims(ledger):.1f} ms"))
         rate, lost = race(address, home)
-        rows.append((f"{CLAIMERS} processes claim and finish {CLAIMERS * EACH} runs", f"{rate:.0f} runs/s, {lost} taken twice"))
+        rows.append(
+            (f"{CLAIMERS} processes claim and finish {CLAIMERS * EACH} runs", f"{rate:.0f} runs/s, {lost} taken twice")
+        )
         if not asked.db:
             rows.append(("size of the ledger's file", f"{(home / 'ledger.sqlite3').stat().st_size / 2**20:.0f} MiB"))
     title = f"# A lab of {asked.runs:,} runs and {asked.runs * asked.points / 1e6:.0f} million points"

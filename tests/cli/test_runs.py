@@ -56,6 +56,17 @@ def test_the_list_shows_studies_sizes_and_what_differs_from_defaults_and_among_r
     assert "asked" not in rows[lab[2]]
 
 
+def test_a_long_list_says_that_it_is_not_all(
+    ablata: Callable[..., Any], lab: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ablata.cli.runs.LISTED", 2)
+    listed = ablata("runs", "list")
+    assert [row.split()[0] for row in listed.out.splitlines()[1:]] == lab[:0:-1]
+    assert "--limit" in listed.err
+    assert len(json.loads(ablata("runs", "list", "--json").out)) == 3
+    assert "--limit" not in ablata("runs", "list", "--limit", "3").err
+
+
 def test_filters_and_words_narrow_the_list(ablata: Callable[..., Any], lab: list[str]) -> None:
     def listed(*arguments: str) -> list[str]:
         return [row["id"] for row in json.loads(ablata("runs", "list", "--json", *arguments).out)]

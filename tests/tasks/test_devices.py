@@ -25,7 +25,7 @@ TRAININGS = {
     "contrast_scenes": SCENES,
     "relation_rcnn_scenes": SCENES,
     "reid_scenes": [],
-    "refinery_cifar10": ["data=street_images", *SCENES],
+    "refined digits": ["train.batch=64", "refine=refinement", "refine.rounds=1"],
 }
 
 
@@ -48,9 +48,13 @@ def trained(
     name: str, device: str, folder: Path, precision: str = "fp32", stop_after: int | None = None
 ) -> tuple[TrainResult | None, dict[tuple[int, str], float]]:
     settings = [*SHORT, *TRAININGS[name], f"compute.device={device}", f"compute.precision={precision}"]
-    points = Points(stop_after)
+    recipe, cache, points = load_recipe(name.split()[-1], settings), folder.parent / "cache", Points(stop_after)
+    teacher = recipe.parent()
+    before = folder.with_name(f"{folder.name}-teacher") if teacher else None
+    if teacher and before:
+        train(teacher, 0, before, cache)
     try:
-        return train(load_recipe(name, settings), 0, folder, folder.parent / "cache", points), points.rows
+        return train(recipe, 0, folder, cache, points, parent=before), points.rows
     except StoppedError:
         return None, points.rows
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ablata.records.removal import Removal
 
 app = CommandGroup(help="List, show, compare, continue and remove runs.")
+LISTED = 200
+"""Runs that a list shows unless it is told how many: a lab of many thousands is read by filters."""
+
 RecipeFilter = Annotated[
     str | None, typer.Option("--recipe", metavar="NAME", help="Only runs of this recipe (name or hash).")
 ]
@@ -43,7 +46,9 @@ def list_runs(
     study: StudyFilter = None,
     recipe: RecipeFilter = None,
     state: StateFilter = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="List only the newest, this many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help=f"List the newest, this many; {LISTED} by default, as JSON all.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List runs, newest first. With studies and arms, age, size, what differs, and the last scores."""
@@ -52,13 +57,16 @@ def list_runs(
     from ablata.reports.console import show
     from ablata.reports.terminal import runs_json, runs_table
 
+    most = limit or (None if json else LISTED)
     with Ledger(create=False) as ledger:
-        home = ledger.home
-        rows = found_views(ledger, study=study, recipe=recipe, state=state, words=words or (), limit=limit)
+        home, asked = ledger.home, most and most + 1
+        rows = found_views(ledger, study=study, recipe=recipe, state=state, words=words or (), limit=asked)
     if json:
-        print_json(runs_json(rows))
+        print_json(runs_json(rows[:most]))
     elif rows:
-        show(runs_table(rows, plain=not out.is_terminal), out)
+        show(runs_table(rows[:most], plain=not out.is_terminal), out)
+        if limit is None and len(rows) > LISTED:
+            note(f"the newest {LISTED} runs; --limit N lists more, and words and filters fewer")
     elif study or recipe or state or words:
         note(f"no run in the lab {home} passes these filters")
     else:

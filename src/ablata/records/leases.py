@@ -23,7 +23,7 @@ from sqlalchemy.orm import aliased
 from ablata.base.errors import LeaseLostError, RecordError
 from ablata.records.database import LOG, Database
 from ablata.records.rows import SEVERAL, Claim, EndState, RunRow
-from ablata.records.runs import RUN_COLUMNS, find_run, own_settings, run_settings, with_parents
+from ablata.records.runs import RUN_COLUMNS, find_run, own_settings, run_settings
 from ablata.records.tables import Arm, Run, StudyRun, StudyTable
 from ablata.records.values import clock
 
@@ -276,6 +276,8 @@ def _claimable() -> ColumnElement[bool]:
 
 def _free(silent: Collection[str]) -> ColumnElement[bool]:
     """Tell that a run waits, or is one of those whose workers were seen to be silent."""
+    if not silent:  # the queue's index answers this one without a look at every waiting run
+        return and_(Run.state == "waiting", _ready())
     return and_(or_(Run.state == "waiting", and_(_lapsed(), Run.id.in_(silent))), _ready())
 
 
@@ -295,16 +297,31 @@ def _filters(
 ) -> list[ColumnElement[bool]]:
     filters: list[ColumnElement[bool]] = [Run.id.not_in(without)] if without else []
     if study is not None:
-        query = (
-            select(StudyRun.run_id).join(Arm, Arm.id == StudyRun.arm_id).join(StudyTable, StudyTable.id == Arm.study_id)
-        )
-        filters.append(Run.id.in_(with_parents(query.where(StudyTable.name == study, Arm.state == "open"))))
+        filters.append(_of_study(study))
     if environment is not None:
         filters.append(Run.environment == environment)
     if code is not None:
         codes = (code,) if isinstance(code, str) else code
         filters.append(or_(*(or_(Run.code == one, Run.code.startswith(f"{one}-", autoescape=True)) for one in codes)))
     return filters
+
+
+def _of_study(name: str) -> ColumnElement[bool]:
+    """Tell that a run is of an open arm of a study, or one that such a run starts from.
+
+    Asked of one run after the other, in the queue's order: the first of many thousands is found without a list of all.
+    Few runs start from another, so their own list is short.
+    """
+
+    def is_cell(run: type[Run]) -> ColumnElement[bool]:
+        cells = select(StudyRun.run_id).join(Arm, Arm.id == StudyRun.arm_id)
+        cells = cells.join(StudyTable, StudyTable.id == Arm.study_id)
+        return cells.where(StudyRun.run_id == run.id, StudyTable.name == name, Arm.state == "open").exists()
+
+    child, later = aliased(Run), aliased(Run)
+    needed = select(child.parent.label("id")).where(child.parent.is_not(None), is_cell(child)).cte(recursive=True)
+    older = select(later.parent).join(needed, later.id == needed.c.id).where(later.parent.is_not(None))
+    return or_(is_cell(Run), Run.id.in_(select(needed.union(older).c.id)))
 
 
 def _no_twin(environment: str) -> ColumnElement[bool]:

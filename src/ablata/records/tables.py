@@ -131,8 +131,14 @@ class Run(Base):
             sqlite_where=ALIVE,
             postgresql_where=ALIVE,
         ),
-        Index("ix_runs_queue", "state", "priority", "number"),
+        Index("ix_runs_queue", "state", text("priority DESC"), "number"),
         Index("ix_runs_recipe_name", "recipe_name"),
+        Index(
+            "ix_runs_parent",
+            "parent",
+            sqlite_where=text("parent IS NOT NULL"),
+            postgresql_where=text("parent IS NOT NULL"),
+        ),
         CheckConstraint(
             "state IN ('waiting', 'running', 'completed', 'failed', 'diverged', 'cancelled')", name="ck_runs_state"
         ),
