@@ -81,6 +81,8 @@ def test_wrong_requests_are_told_in_words(subtests: pytest.Subtests) -> None:
         ({"recipe": "digits", "overrides": {"model.wdth": 3}}, "model.width"),
         ({"recipe": "digits", "overrides": "model.width=3"}, "list of texts"),
         ({"recipe": "digits", "overrides": {"model.width": object()}}, "a number, a text"),
+        ({"recipe": "digits", "seed": -1}, "whole number from 0"),
+        ({"recipe": "digits", "seed": "one"}, "whole number from 0"),
     ]:
         with subtests.test(asked=asked, words=words), pytest.raises(SettingsError, match=words):
             ablata.train(**asked)  # type: ignore[arg-type]

@@ -120,11 +120,12 @@ def _text(key: str, value: Any) -> str:
         return _part_name(key, value)
     try:
         return json.dumps(to_jsonable_python(value))
-    except ValueError as error:
+    except ValueError:
+        made = type(value).__name__
         raise SettingsError(
             "A setting must be a number, a text, true, false, none, a list of them, or a part",
-            found=f"{key}: {error}",
-            do="write a part as path/to/file.py:Name",
+            found=f"{key}: an object of {made}",
+            do=f"give the class {made} itself, or write path/to/file.py:Name; its arguments are settings of their own",
         ) from None
 
 

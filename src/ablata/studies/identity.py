@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablata.base.errors import DataError, UserError
+from ablata.base.errors import DataError, SettingsError, UserError
 from ablata.base.parts import user_modules
 from ablata.base.settings import expand, files_named, placed, restore, settings_hash
 from ablata.base.user_code import CodeFolder, files_digest, module_files, references
@@ -128,8 +129,10 @@ def new_run(ledger: Ledger, recipe: Recipe | Outside, seed: int, environment: st
     """Return the identity of a run of this code on this data; `parent` is the run it starts from.
 
     Raises:
-        UserError: the data is missing or damaged.
+        UserError: the seed is no whole number from 0 up, or the data is missing or damaged.
     """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise SettingsError("A seed must be a whole number from 0 up", found=repr(seed), do="count seeds 0, 1, 2 ...")
     code = recipe_code(recipe)
     _keep_defaults(ledger, recipe, code)
     if isinstance(recipe, Command):
@@ -140,7 +143,7 @@ def new_run(ledger: Ledger, recipe: Recipe | Outside, seed: int, environment: st
         recipe_hash=settings_hash(recipe),
         code=code,
         data=data_of(ledger, recipe),
-        seed=seed,
+        seed=int(seed),
         environment=environment,
         parent=parent,
     )
