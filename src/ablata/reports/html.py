@@ -117,9 +117,11 @@ def compare_page(view: CompareView, links: tuple[tuple[str, str], ...] = ()) -> 
     )
     scores = tuple(
         (
-            TableCell(text=pair.name, order=pair.name),
-            *(TableCell(text=_value(value), order=value, class_="number") for value in (pair.first, pair.second)),
-            TableCell(text=_value(pair.difference, "+"), order=pair.difference, class_="number"),
+            TableCell(text=pair.cells[0], order=pair.name),
+            *(
+                TableCell(text=cell.replace("-", "−"), order=value, class_="number")
+                for cell, value in zip(pair.cells[1:], (pair.first, pair.second, pair.difference), strict=True)
+            ),
         )
         for pair in view.scores
     )
@@ -170,5 +172,5 @@ def run_page(
     )
 
 
-def _value(value: float | None, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign}.6g}".replace("-", "−")
+def _value(value: float | None) -> str:
+    return "–" if value is None else f"{value:.6g}".replace("-", "−")

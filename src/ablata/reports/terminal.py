@@ -292,8 +292,7 @@ def compare_report(view: CompareView, *, plain: bool = False) -> RenderableType:
     for change in view.changes:
         settings.add_row(*(text(cell, plain) for cell in (change.key, change.old, change.new)))
     for pair in view.scores:
-        values = [*(_number(value) for value in (pair.first, pair.second)), _number(pair.difference, "+")]
-        scores.add_row(text(pair.name, plain), *(text(value, plain) for value in values))
+        scores.add_row(*(text(cell, plain) for cell in pair.cells))
     same = text("The two recipes are the same.", plain)
     notes = [text(note, plain, "yellow") for note in view.notes]
     return Group(*notes, settings if view.changes else same, Text(), scores)
@@ -317,7 +316,3 @@ def _warnings(view: StudyView) -> tuple[str, ...]:
 
 def _figures(view: StudyView, plain: bool) -> Figures:
     return Figures.of(view, minus="-" if plain else "−")
-
-
-def _number(value: float | None, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign}.6g}"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 VERDICTS = ("better", "worse", "equivalent", "undecided", "unstable")
 """The words a verdict can be, in the order in which reports list them."""
 
+_BYTES = "_bytes"
+
 DECIDED = frozenset({"better", "worse", "equivalent", "unstable"})
 
 
@@ -490,6 +492,14 @@ class ScorePair:
         if self.first is None or self.second is None or not self.comparable:
             return None
         return self.second - self.first
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """Name, values and difference, as a table shows them: bytes in MiB."""
+        name, unit = (f"{self.name.removesuffix(_BYTES)}, MiB", 2**20) if self.name.endswith(_BYTES) else (self.name, 1)
+        values = ((self.first, ""), (self.second, ""), (self.difference, "+"))
+        first, second, difference = ("–" if value is None else f"{value / unit:{sign}.6g}" for value, sign in values)
+        return name, first, second, difference
 
 
 @dataclass(frozen=True, kw_only=True)
