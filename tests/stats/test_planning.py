@@ -1,8 +1,10 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from ablata.base.quantities import two_digits
 from ablata.stats import (
     RULE_VERSION,
     History,
@@ -11,10 +13,12 @@ from ablata.stats import (
     Rule,
     calibrate,
     expected_runs,
+    judge_pairs,
     plan,
     seeds_for_effect,
     seeds_for_margin,
 )
+from ablata.stats.planning import rough_settlement, to_settle
 
 PUBLISHED = [
     (10, 3, 3.5, 2.7),
@@ -118,3 +122,16 @@ def test_a_plan_refuses_a_foreign_calibration_and_a_noise_of_zero():
 def test_a_plan_survives_json():
     made = planned(2)
     assert Plan.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False))) == made
+
+
+def test_what_would_settle_a_table_is_about_what_a_plan_of_its_noise_says():
+    for number in range(20):
+        scores = np.random.default_rng(number).normal(90, 1, (6, 2))
+        found = judge_pairs(dict(enumerate(scores.tolist())), margin=0.5).arms[0]
+        needed = rough_settlement(found, 6, 0.5)
+        planned = to_settle(found.effect, found.se * 3**0.5, 1, Rule(margin=0.5, seeds=6))
+        if planned.seeds and needed.seeds:
+            assert 0.5 < needed.seeds / planned.seeds < 2.5
+            assert needed.words("fresh runs") == (
+                f"To settle it: about {needed.seeds} fresh runs, or a margin of {two_digits(needed.margin)}"
+            )

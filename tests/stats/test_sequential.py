@@ -50,7 +50,8 @@ def test_a_study_smaller_than_its_first_look_ends_undecided_and_says_so(seeds):
     assert [outcome.verdict for outcome in found.outcomes] == ["undecided", "undecided"]
     assert [outcome.open for outcome in found.outcomes] == [False, False]
     assert found.outcomes[0].seeds == seeds
-    assert found.outcomes[0].reason == f"no verdict: the first one needs 3 seeds and the study has {seeds}"
+    needed = f"the first one needs 3 seeds and the study has {seeds}"
+    assert found.outcomes[0].reason == f"no verdict: {needed}; ask again with more"
 
 
 def test_an_arm_that_is_still_open_goes_on_and_an_arm_at_the_last_seed_does_not():

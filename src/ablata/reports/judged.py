@@ -10,6 +10,7 @@ from ablata.reports.impossible import impossible
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.view import ArmView, Estimate, MetricView, PlanView, RuleView, SeedView, StudyView
 from ablata.stats import FixedArm, FixedResult, Verdict, mean_interval, smallest_visible
+from ablata.stats.planning import rough_settlement
 from ablata.stats.wording import between
 
 if TYPE_CHECKING:
@@ -78,11 +79,12 @@ def judged_view(
         commands: what to type to judge them again.
     """
     control, *arms = scores
-    views = [_arm(control, scores[control], None, {}, None, paired=result.paired)]
+    views = [_arm(control, scores[control], None, {}, None, paired=result.paired, margin=margin)]
     noisy = noisy_arm({arm: [score for _, score in runs] for arm, runs in scores.items()}, control)
     base = {seed: score for seed, score in scores[control] if seed is not None}
     for arm, found in zip(arms, result.arms, strict=True):
-        views.append(_arm(arm, scores[arm], found, base if result.paired else {}, noisy, paired=result.paired))
+        pairs = base if result.paired else {}
+        views.append(_arm(arm, scores[arm], found, pairs, noisy, paired=result.paired, margin=margin))
     mode, most = "declared" if claimed else "given", max(map(len, scores.values()))
     numbered = {arm: {place if seed is None else seed: score for place, (seed, score) in enumerate(runs)}
                 for arm, runs in scores.items()}  # fmt: skip
@@ -113,6 +115,7 @@ def _arm(
     noisy: NoisyArm | None,
     *,
     paired: bool,
+    margin: float | None,
 ) -> ArmView:
     values = [score for _, score in runs]
     mean = mean_interval(values)
@@ -138,16 +141,18 @@ def _arm(
         effect=effect,
         verdict=None if found is None else found.verdict.value,
         reason=_reason(found),
-        notes=_notes(name, found, noisy),
+        notes=_notes(name, found, noisy, margin),
     )
 
 
-def _notes(name: str, found: FixedArm | None, noisy: NoisyArm | None) -> tuple[str, ...]:
+def _notes(name: str, found: FixedArm | None, noisy: NoisyArm | None, margin: float | None) -> tuple[str, ...]:
     if found is None or found.verdict is not Verdict.UNDECIDED:
         return ()
     if found.interval is None:
         return (_reason(found),)
-    return (noisy.words,) if noisy and noisy.name != name else ()
+    needed = rough_settlement(found, found.runs, margin)
+    wide = (noisy.words,) if noisy and noisy.name != name else ()
+    return (*wide, needed.words("fresh runs of it and of the control")) if needed else wide
 
 
 def _reason(found: FixedArm | None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +20,10 @@ from ablata.stats.jsonable import Jsonable
 from ablata.stats.moderation import final_dof
 from ablata.stats.rule import Rule
 from ablata.stats.simulation import draw_many, judge_many
+
+if TYPE_CHECKING:
+    from ablata.stats.factors.factorial import FactorResult
+    from ablata.stats.fixed import FixedArm
 
 POWER = 0.8
 MOST_SEEDS = 50
@@ -197,6 +203,12 @@ class Settlement(Jsonable):
     seeds: int | None
     margin: float | None
 
+    def words(self, what: str) -> str:
+        """Say it; `what` is needed more of, such as `fresh seeds`."""
+        many = f"about {self.seeds}" if self.seeds is not None else f"more than {MOST_SEEDS}"
+        margin = f", or a margin of {two_digits(self.margin)}" if self.margin is not None else ""
+        return f"To settle it: {many} {what}{margin}"
+
 
 @lru_cache(maxsize=1024)  # a study is shown in the terminal, on its page and in what is returned
 def to_settle(effect: float, noise: float, arms: int, rule: Rule, *, most: int = MOST_SEEDS) -> Settlement:
@@ -218,6 +230,30 @@ def to_settle(effect: float, noise: float, arms: int, rule: Rule, *, most: int =
     confirmable = plan(noise, arms, rule, rough_calibration(arms, rule)).confirmable
     seeds = _least_seeds(settles, noise, arms, rule, rough_calibration, most, above=rule.seeds)
     return Settlement(seeds=seeds, margin=None if confirmable is None else abs(effect) + confirmable)
+
+
+def rough_settlement(found: FactorResult | FixedArm, runs: int, margin: float | None) -> Settlement | None:
+    """Return about what would settle an effect that was judged once, or averaged over other changes.
+
+    The noise is taken to be what it was, and the bound too: sizes go down with the root of the number of runs.
+
+    Args:
+        found: how it was judged.
+        runs: of each side.
+        margin: of the question; None: none.
+
+    Returns:
+        What would; None where the noise is not known.
+    """
+    if found.interval is None or found.effect is None or not found.se or found.dof is None:
+        return None
+    half, effect = (found.interval[1] - found.interval[0]) / 2, abs(found.effect)
+    detectable = half + t_quantile(POWER, found.dof) * found.se
+    confirmable = half + t_quantile((1 + POWER) / 2, found.dof) * found.se
+    sizes = [(detectable, effect)] + ([] if margin is None else [(confirmable, margin - effect)])
+    least = min((runs * (size / room) ** 2 for size, room in sizes if room > 0), default=math.inf)
+    seeds = max(math.ceil(least), runs + 1) if least <= MOST_SEEDS else None
+    return Settlement(seeds=seeds, margin=effect + confirmable)
 
 
 @cache

@@ -50,7 +50,8 @@ def reason(
     if futile is not None:
         return f"{seeds(rule.seeds)} cannot settle this: {futile}"
     if not rule.looks:
-        return f"no verdict: the first one needs {seeds(rule.first_look)} and the study has {rule.seeds}"
+        needed = f"the first one needs {seeds(rule.first_look)} and the study has {rule.seeds}"
+        return f"no verdict: {needed}; ask again with more"
     state = f"open after {rows} of {seeds(rule.seeds)}" if going_on else f"undecided after {where}"
     if interval is None:
         so_far = f"{both_finished(finished)}, and " if finished < rows else ""

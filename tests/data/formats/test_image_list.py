@@ -87,6 +87,7 @@ REFUSED = {
     "filename,ant,bee\n0.jpg,1,1\n1.jpg,0,1\n": r"must have one label.*\n.*line 2: ant, bee",
     "filename,ant,bee\n0.jpg,0,0\n1.jpg,0,1\n": r"must have a file and a label\n.*line 2: 0\.jpg, 0, 0",
     "file,label\n0.jpg,\n1.jpg,bee\n": r"must have a file and a label\n.*line 2: 0\.jpg",
+    "file,label\n0.jpg,NaN\n1.jpg,bee\n": r"must have a file and a label\n.*line 2: 0\.jpg, NaN",
     "file,label\n77.jpg,ant\n1.jpg,bee\n": r"Every image of a table must exist\n.*line 2: 77\.jpg is not there",
 }
 
@@ -98,6 +99,23 @@ def test_what_has_no_meaning_is_refused_by_line(tmp_path: Path) -> None:
             _listed(root, text)
     with pytest.raises(DataError, match=r"data\.label_column must be a column.*\n.*kind\n.*file, label"):
         _listed(root, "file,label\n0.jpg,a\n1.jpg,b\n", label_column="kind")
+
+
+def test_lines_of_no_split_and_further_tables_are_told(tmp_path: Path) -> None:
+    root = _images(tmp_path / "set")
+    rows = "".join(f"{n}.jpg,{n % 2},{'train' if n < 6 else 'holdout'}\n" for n in range(8))
+    (root / "labels.csv").write_text(f"image,label,split\n{rows}")
+    (root / "other.csv").write_text("image,label\n0.jpg,1\n")
+    listed = ImageList(root=str(root), size=16, resize=16).listed(tmp_path / "cache")
+    assert "2 images are in no split and are left out: images/6.jpg, images/7.jpg" in listed.notices
+    assert "labels.csv is read; data.table chooses another table of labels: other.csv" in listed.notices
+
+
+def test_a_table_in_another_encoding_is_named(tmp_path: Path) -> None:
+    root = _images(tmp_path / "set")
+    (root / "labels.csv").write_bytes("image,label\n0.jpg,caf\xe9\n1.jpg,tea\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"A table must be CSV\n.*labels\.csv"):
+        _listed(root)
 
 
 def test_spoilt_tables_end_in_words(tmp_path: Path) -> None:

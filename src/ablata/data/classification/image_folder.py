@@ -20,15 +20,15 @@ from ablata.data.loading.locate import find_root
 from ablata.data.loading.shared_images import tell_shared
 from ablata.data.loading.splits import SOURCES, Source
 
-LAYOUT = "folders train/CLASS and val/CLASS (or validation, or test) of image files, and perhaps classes.txt"
+LAYOUT = "folders train/CLASS and val/CLASS (or valid, validation, or test) of image files, and perhaps classes.txt"
 _TEST = "test"
-_VAL = ("val", "validation", "test")
+_VAL = ("val", "valid", "validation", "test")
 
 
 def has_layout(folder: Path) -> bool:
-    """Tell whether a folder has train and val (or validation, or test), both with class folders in them."""
-    val = _val_folder(folder)
-    return val is not None and bool(_subfolders(folder / "train")) and bool(_subfolders(val))
+    """Tell whether a folder has train and val (or valid, validation, or test), both with class folders in them."""
+    train, val = _split_folder(folder, "train"), _split_folder(folder, *_VAL)
+    return train is not None and val is not None and bool(_subfolders(train)) and bool(_subfolders(val))
 
 
 def list_folder(root: Path) -> Listing:
@@ -37,9 +37,9 @@ def list_folder(root: Path) -> Listing:
     Raises:
         DataError: classes.txt has a line without a name.
     """
-    val = _val_folder(root) or root / "val"
-    ids = [folder.name for folder in _subfolders(root / "train")]
-    train_files, train_labels, train_junk = _images(root / "train", ids)
+    train, val = _split_folder(root, "train") or root / "train", _split_folder(root, *_VAL) or root / "val"
+    ids = [folder.name for folder in _subfolders(train)]
+    train_files, train_labels, train_junk = _images(train, ids)
     val_files, val_labels, val_junk = _images(val, ids)
     names_file = root / "classes.txt"
     names = _names(names_file) if names_file.is_file() else {}
@@ -47,15 +47,16 @@ def list_folder(root: Path) -> Listing:
         "train": (train_files, train_labels),
         "val": (val_files, val_labels),
     }
-    tested = val.name != _TEST and _subfolders(root / _TEST)
+    test = _split_folder(root, _TEST) or root / _TEST
+    tested = val != test and _subfolders(test)
     if tested:
-        test_files, test_labels, test_junk = _images(root / _TEST, ids)
+        test_files, test_labels, test_junk = _images(test, ids)
         sources["test"], val_junk = (test_files, test_labels), [*val_junk, *test_junk]
     there, trained, scored = {folder.name for folder in _subfolders(val)}, set(train_labels), set(val_labels)
     findings = [
         *(_unknown(f"{val.name}/{name}", name, ids) for name in sorted(there - set(ids))),
-        *(_unknown(f"test/{one.name}", one.name, ids) for one in tested or () if one.name not in ids),
-        *(_empty(f"train/{ids[label]}", True) for label in range(len(ids)) if label not in trained),
+        *(_unknown(f"{test.name}/{one.name}", one.name, ids) for one in tested or () if one.name not in ids),
+        *(_empty(f"{train.name}/{ids[label]}", True) for label in range(len(ids)) if label not in trained),
         *(_empty(f"{val.name}/{name}", name in there) for label, name in enumerate(ids) if label not in scored),
     ]
     return Listing(
@@ -67,7 +68,7 @@ def list_folder(root: Path) -> Listing:
         hashed=[*train_files, *val_files, *([names_file] if names else [])],
         ignored=tuple(file.relative_to(root).as_posix() for file in (*train_junk, *val_junk)),
         findings=tuple(findings),
-        outside=_outside(root, {"train", val.name, *([_TEST] if tested else [])}),
+        outside=_outside(root, {train.name, val.name, *([test.name] if tested else [])}),
     )
 
 
@@ -94,8 +95,12 @@ def _empty(where: str, is_there: bool) -> ImageFinding:
     return ImageFinding("empty class", where, "no image files" if is_there else "no such folder")
 
 
-def _val_folder(root: Path) -> Path | None:
-    return next((root / name for name in _VAL if (root / name).is_dir()), None)
+def _split_folder(root: Path, *names: str) -> Path | None:
+    """Return the first folder of these names, in small letters or others."""
+    if not root.is_dir():
+        return None
+    there = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_dir()}
+    return next((there[name] for name in names if name in there), None)
 
 
 def _subfolders(folder: Path) -> list[Path]:

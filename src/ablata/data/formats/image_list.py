@@ -67,19 +67,26 @@ class ImageList(SplitRule, ImageFolder):
             DataError: there is none, the table has no such column, an image of it is missing or has several labels.
         """
         known = self.table is not None
-        root = find_root(self.root, default=None, fits=Path.is_dir if known else fits, layout=LAYOUT, cache=cache)
-        tables = [root / self.table] if self.table is not None else find_tables(root)
+        fitting = Path.is_dir if known else lambda folder: fits(folder) or bool(_undecodable(folder))
+        root = find_root(self.root, default=None, fits=fitting, layout=LAYOUT, cache=cache)
+        tables = [root / self.table] if self.table is not None else find_tables(root) or _undecodable(root)
         if tables:
             rows = [row for table in tables for row in read_labels(table, root, self.file_column, self.label_column)]
             found = _matched(root, rows)
         else:
             found = [(file, file.parent.name, split_of_path(file, root)) for file in _in_class_folders(root)]
-        return self._list(root, found, tables)
+        others = (
+            [] if known else [file for file in sorted(root.glob("*.csv")) if file not in tables and _has_labels(file)]
+        )
+        told = f"{listing(relative(one, root) for one in tables)} is read; data.table chooses another table of labels: "
+        notes = [told + listing(file.name for file in others)] if tables and others else []
+        return self._list(root, found, tables, notes)
 
-    def _list(self, root: Path, found: Sequence[tuple[Path, str, str]], tables: Sequence[Path]) -> Listing:
+    def _list(
+        self, root: Path, found: Sequence[tuple[Path, str, str]], tables: Sequence[Path], told: list[str]
+    ) -> Listing:
         ids = sorted({label for _, label, _ in found}, key=_by_number)
         labels = np.array([ids.index(label) for _, label, _ in found], dtype=np.int64)
-        told: list[str] = []
         lists = splits_by_lists(root, [file for file, _, _ in found], told.append)
         said = [split or lists.get(file, "") for file, _, split in found]
         names = [relative(file, root) for file, _, _ in found]
@@ -119,6 +126,17 @@ def find_tables(folder: Path) -> list[Path]:
             whole = [file for file in found if not split_name(file.stem) and file.parent == folder]
             return whole[:1] or found
     return []
+
+
+def _undecodable(folder: Path) -> list[Path]:
+    """Return the CSV files in a folder that are no text in a known encoding; reading one says so."""
+    found = []
+    for file in sorted(folder.glob("*.csv")):
+        try:
+            read_text(file)
+        except (OSError, UnicodeDecodeError):
+            found.append(file)
+    return found
 
 
 def _has_labels(file: Path) -> bool:
@@ -189,7 +207,7 @@ def read_labels(
                 raise DataError(_ONE, found=f"{where}: {listing(chosen[:_FEW])}", do=_ONE_ADVICE)
         else:
             label = cells.get(labels, "")
-        if not label or not cells.get(files):
+        if not label or label.casefold() == "nan" or not cells.get(files):
             raise DataError("Every line must have a file and a label", found=f"{where}: {short_row(row)}",
                                 do="complete the line, or remove it")  # fmt: skip
         parts = [one.strip() for one in re.split(r"[|;,]", label)]

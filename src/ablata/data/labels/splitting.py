@@ -152,11 +152,11 @@ def divided(
         for row, is_val in zip(pool, matches, strict=True):
             made[row] = "val" if is_val else "train"
         return Divided(made, (f"val: the {sum(matches)} images that data.val_match finds",))
+    beside = [names[row] for row in pool if not splits[row]] if "train" in splits else []
+    left = (f"{len(beside)} images are in no split and are left out: {listing(beside[:_SHOWN])}",) if beside else ()
     if "val" in splits:
         if "train" in splits:
-            beside = [names[row] for row in pool if not splits[row]]
-            told = f"{len(beside)} images are in no split and are left out: {listing(beside[:_SHOWN])}"
-            return Divided(made, (told,) if beside else ())
+            return Divided(made, left)
         if "" not in splits:
             raise DataError("A data set must have images to train on", found=f"val alone, {len(pool)} images",
                             do="set data.val_match to a regular expression of the images to score on")  # fmt: skip
@@ -177,5 +177,5 @@ def divided(
     for row, is_val in zip(pool, chosen.tolist(), strict=True):
         made[row] = "val" if is_val else "train"
     what = f" in {len(units)} groups" if rule.group is not None else ""
-    return Divided(made, (f"{DRAWN}: {int(chosen.sum())} of {len(pool)} images{what} drawn "
-                          f"with data.split_seed={seed}",))  # fmt: skip
+    drawn = f"{DRAWN}: {int(chosen.sum())} of {len(pool)} images{what} drawn with data.split_seed={seed}"
+    return Divided(made, (drawn, *left))

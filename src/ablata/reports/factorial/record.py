@@ -16,6 +16,7 @@ from ablata.stats import Verdict
 from ablata.stats.factors.designs import Design, names_of
 from ablata.stats.factors.factorial import FactorialResult, FactorResult, predicted_best
 from ablata.stats.factors.lost_cells import Contrast, contrast_of
+from ablata.stats.planning import rough_settlement
 from ablata.stats.rule import Rule
 from ablata.stats.wording import between, seeds, verdict_words
 
@@ -200,7 +201,9 @@ def _reason(found: FactorResult, rule: Rule, *, over: bool) -> str:
         return f"estimated {where}; no verdict falls"
     if found.interval is None:
         return f"open {where}: the first verdict needs {rule.first_look}"
-    return f"{'undecided' if over else 'open'} {where}: the difference is {between(found.interval)}; it may be 0"
+    said = f"{'undecided' if over else 'open'} {where}: the difference is {between(found.interval)}; it may be 0"
+    needed = rough_settlement(found, found.seeds, rule.margin) if over else None
+    return f"{said}. {needed.words('fresh seeds')}" if needed else said
 
 
 def factorial_words(view: FactorialView) -> tuple[str, ...]:
