@@ -168,7 +168,8 @@ def _kind(kind: str) -> str:
 def _counted(reading: NotesReading) -> str:
     """Say how many lines were read as what, none left out."""
     counts = ", ".join(f"{count} {_kind(kind)}" for kind, count in reading.counts.items() if count)
-    found = f"{len(reading.trials)} trials, {len(reading.plans)} plans without a result"
+    trials, plans = len(reading.trials), len(reading.plans)
+    found = f"{trials} trial{'s' * (trials != 1)}, {plans} plan{'s' * (plans != 1)} without a result"
     return f"{reading.source}: {len(reading.lines)} lines ({counts}), {found}"
 
 

@@ -195,7 +195,8 @@ def export(
         *(runs or ()), csv=csv, curves=curves, tensorboard=tensorboard, study=study, recipe=recipe, state=state
     )
     where = [str(file) for file in done.files if tensorboard is None or tensorboard not in file.parents]
-    where += [] if tensorboard is None else [f"{tensorboard} ({len(done.files) - len(where)} event files)"]
+    events = len(done.files) - len(where)
+    where += [] if tensorboard is None else [f"{tensorboard} ({events} event file{'s' * (events != 1)})"]
     note(f"written: {', '.join(where)}, of {done.runs} run{'' if done.runs == 1 else 's'}")
 
 

@@ -349,6 +349,8 @@ def test_commands_of_a_shell_script_are_trials_by_their_comments() -> None:
         "#python train.py --lr 1.0   # diverged\n"
         "# python train.py --lr 0.2\n"
         "# 72.1\n"
+        "# python train.py --lr 0.5\n"
+        "# acc: 0.912\n"
         "# python train.py --lr 0.4 --wd 0.1\n"
     )
     assert trials(script) == [
@@ -356,8 +358,14 @@ def test_commands_of_a_shell_script_are_trials_by_their_comments() -> None:
         ("python train.py --lr 0.3", {"score": 72.3}, "better"),
         ("python train.py --lr 1.0", {}, "failed"),
         ("python train.py --lr 0.2", {"score": 72.1}, None),
+        ("python train.py --lr 0.5", {"acc": 0.912}, None),
     ]
     reading = read_text(script)
-    assert [dict(trial.settings) for trial in reading.trials[1:]] == [{"lr": 0.3}, {"lr": 1.0}, {"lr": 0.2}]
-    assert [line.number for line in reading.plans] == [8]
+    assert [dict(trial.settings) for trial in reading.trials[1:]] == [
+        {"lr": 0.3},
+        {"lr": 1.0},
+        {"lr": 0.2},
+        {"lr": 0.5},
+    ]
+    assert [line.number for line in reading.plans] == [10]
     assert not any(line.kind == "heading" for line in reading.lines)

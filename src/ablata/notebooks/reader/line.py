@@ -130,7 +130,7 @@ _NAME = re.compile(
     r"[(（]?[A-Za-z]\w*[_\d]\w*(?=[\s(（])|[A-Za-z]\w*(?=[(（])|[A-Za-z]\w*(?=\s+[\u4e00-\u9fff])|[A-Za-z]\w*[_\d]\w*$"
 )
 _MODEL_FILE = re.compile(r"[\w./-]+\.(pth|pt|ckpt|h5|onnx|pkl)$")
-_LONE_FIGURES = re.compile(r"\d{2}\.\d+\s?%?(?:\s*[/, ]\s*\d{2}\.\d+\s?%?)*")
+_LONE_FIGURES = re.compile(r"\d{2}\.\d+\s?%?(?:\s*[/, ]\s*\d{2}\.\d+\s?%?)*|[A-Za-z][\w/@.-]*\s*[:=]\s*\d+\.\d+\s?%?")
 _WORDS = re.compile(r"[^\W\d_]{2,}|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 
 
@@ -188,7 +188,7 @@ def parse_line(text: str) -> ParsedLine:
     if figures and figures.missing:
         return ParsedLine(shape, "plan", figures.label, (), read_settings(figures.label), figures.remark)
     if figures and shape.rank == HASH and not figures.label and shape.marker == "#" and _LONE_FIGURES.fullmatch(body):
-        # In a script, `# 72.1` below a command is what came of it.
+        # In a script, `# 72.1` or `# acc: 0.912` below a command is what came of it.
         shape = LineShape(shape.indent, PLAIN, "", body)
     if figures and not (shape.rank == HASH and not figures.label):
         return _with_figures(shape, figures.scores, figures.label, figures.remark, logged)

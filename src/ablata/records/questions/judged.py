@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ablata.records.ledger import Ledger
 from ablata.records.rows import SEVERAL, RunRow
+
+if TYPE_CHECKING:
+    from ablata.records.ledger import Ledger
 
 COST = "cost"
 """What a cost's key begins with, before the slash."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from ablata.records.ledger import Ledger
+from typing import TYPE_CHECKING
+
 from ablata.stats import Replay, rule_of
 from ablata.stats.wording import seeds, verdict_words
+
+if TYPE_CHECKING:
+    from ablata.records.ledger import Ledger
 
 
 def confirmed_words(ledger: Ledger, name: str) -> str:
