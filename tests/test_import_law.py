@@ -188,7 +188,18 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         # workers as jobs of a cluster
         "cluster": {"workers"},
         # before any training: length, cost, noise
-        "planning": {"study", "metric", "identity", "assess", "chain", "workers", "known_before", "guards", "evidence"},
+        "planning": {
+            "assess",
+            "beginning",
+            "chain",
+            "evidence",
+            "guards",
+            "identity",
+            "known_before",
+            "metric",
+            "study",
+            "workers",
+        },
         # research loops: proposals judged one after another
         "loops": {
             "asking",

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from ablata.base.errors import SettingsError
+from ablata.base.overrides import override
+from ablata.base.settings import settings_hash
+from ablata.engine.forking import acts_from
 from ablata.engine.recipe import Recipe
 from ablata.records import Ledger
 from ablata.reports.collect import study_view
@@ -16,6 +21,7 @@ from ablata.studies.launch import StudyRunner, create
 from ablata.studies.study import Study
 from ablata.studies.workers.pool import Workers
 from ablata.studies.workers.worker import StopOnSignal, train_claim
+from ablata.trainers.command import Command
 
 LATE = {
     "no-drop": ("schedule.milestones=[0.5]",),
@@ -27,8 +33,6 @@ STEPS = ("train.steps=10", "schedule=step", "schedule.milestones=[0.5,0.9]")
 
 @pytest.fixture
 def late(quick: Recipe) -> Callable[..., Study]:
-    from ablata.base.overrides import override
-
     def build(fork: str) -> Study:
         control = override(quick, STEPS)
         return Study(name="late", question="?", control=control, arms=LATE, seeds=2, fork=fork)  # type: ignore[arg-type]
@@ -71,3 +75,74 @@ def test_a_run_that_has_been_trained_needs_no_beginning(tmp_path: Path, late: Ca
         trained(ledger, replace(late("never"), name="whole"))
         assert trained(ledger, late("auto"))
         assert not ledger.studies.parents("late")
+
+
+BEGIN = ("train.steps=3", "freeze=stem*")
+
+
+@pytest.fixture
+def begun(quick: Recipe) -> Callable[..., Study]:
+    def build(name: str, arms: dict[str, tuple[str, ...]], begin: tuple[str, ...] = BEGIN) -> Study:
+        return Study(name=name, question="?", control=quick, arms=arms, seeds=2, begin=begin)
+
+    return build
+
+
+def test_arms_share_a_fine_tuning_start_and_end_as_with_one_of_their_own(
+    tmp_path: Path, begun: Callable[..., Study]
+) -> None:
+    arms = {"slow": ("optim.lr=0.01",), "log": ("loss.smoothing=0.1",)}
+    with Ledger(home=tmp_path / "shared") as ledger, Ledger(home=tmp_path / "alone") as other:
+        shared = trained(ledger, begun("tuned", arms))
+        (beginning,) = ledger.studies.parents("tuned")
+        assert (beginning.cost or {})["steps"] == 3
+        alone = trained(other, begun("single", {"log": arms["log"]}))
+        assert {name: shared[name] for name in alone} == alone
+        assert shared["slow"] != shared["control"]
+        view = study_view(ledger, "tuned")
+        assert not view.rounds
+        said = " ".join(view.fork)
+        assert "first trained with train.steps=3, freeze=stem*, once" in said
+        assert "1 beginning" in said
+        assert "Given this beginning" in study_page(view)
+        again = begun("again", {"slow": arms["slow"]})
+        create(ledger, again)
+        runner = StudyRunner(ledger, "again", Workers(1, 1))
+        assert runner._fill(runner.columns[0], 0, None)
+
+
+def test_arms_that_let_all_learn_later_end_as_whole_runs(tmp_path: Path, quick: Recipe) -> None:
+    control = override(quick, ("train.steps=8", "freeze=stem*", "freeze_epochs=0.1"))
+    kinds: tuple[Literal["auto", "never"], ...] = ("auto", "never")
+    scores = []
+    for fork in kinds:
+        with Ledger(home=tmp_path / fork) as ledger:
+            arms = {"later": ("freeze_epochs=0.2",), "never": ("freeze_epochs=null",)}
+            scores.append(trained(ledger, Study(name="s", question="?", control=control, arms=arms, fork=fork)))
+            assert len(ledger.studies.parents("s")) == (fork == "auto")
+    assert scores[0] == scores[1]
+
+
+def test_a_shared_start_that_cannot_be_is_refused(ledger: Ledger, quick: Recipe, begun: Callable[..., Study]) -> None:
+    with pytest.raises(SettingsError, match="must have its network"):
+        create(ledger, begun("wide", {"wide": ("model.width=6",)}))
+    with pytest.raises(SettingsError, match="must differ"):
+        begun("same", {"slow": ("optim.lr=0.01",)}, ("train.steps=6",))
+    with pytest.raises(SettingsError, match="must have its network"):
+        create(ledger, begun("narrow", {"slow": ("optim.lr=0.01",)}, ("model.width=6",)))
+    fresh = begun("fresh", {"fresh": ("start=null",)})
+    assert settings_hash(fresh.recipes["fresh"]) == settings_hash(quick)
+    program = Command.of("python t.py {seed}", scores=["acc"])
+    with pytest.raises(SettingsError, match="for recipes"):
+        Study(name="program", question="?", control=program, arms={"a": ("x=1",)}, begin=("lr=1",))
+
+
+def test_arms_that_let_all_learn_at_other_times_share_the_frozen_steps(quick: Recipe) -> None:
+    frozen = override(quick, ("freeze=stem*", "freeze_epochs=0.2"))
+    for changes, steps in (
+        (("freeze_epochs=0.1",), 1),
+        (("freeze_epochs=0.3",), 2),
+        (("freeze_epochs=null",), 0),
+        (("freeze=null", "freeze_epochs=null"), 0),
+    ):
+        assert acts_from(frozen, override(frozen, changes), 10) == steps, changes

@@ -159,6 +159,15 @@ Again = Annotated[
         "that was missing, and is gone. The report says so.",
     ),
 ]
+Begin = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--begin",
+        metavar="KEY=VALUE",
+        help="Train the control so changed first, once a seed, such as freeze=backbone and train.epochs=2; the control "
+        "and all arms begin with its weights.",
+    ),
+]
 Fork = Annotated[
     str | None,
     typer.Option(
@@ -279,6 +288,7 @@ class StudyRequest:
     clusters: str | None = None
     fork: str | None = None
     guards: tuple[str, ...] = ()
+    begin: tuple[str, ...] = ()
 
     @property
     def only_named(self) -> bool:
@@ -377,6 +387,7 @@ class StudyRequest:
             first_seed=self.first_seed, margin=self.margin, metric=self.metric, lower=lower,
             factors=self.factors, cells=self.cells, screen=self.screen, fixed=self.fixed, extendable=self.extendable,
             aa=self.aa, name=self.save_as, question=self.question, noise=self.noise, clusters=self.clusters,
+            begin=self.begin,
         )  # fmt: skip
 
     def _changed(self, terms: StudyTerms) -> Study:

@@ -24,8 +24,8 @@ def planned_steps(recipe: Recipe, steps_per_epoch: int) -> int:
 def acts_from(control: Recipe, arm: Recipe, steps_per_epoch: int) -> int:
     """Return how many first steps of two recipes are the same, to the bit.
 
-    Known are the learning rate's schedule, the EMA, `until_epoch` of augmentations and the statistics of an evaluation;
-    any other setting acts from the start.
+    Known are the learning rate's schedule, the EMA, `until_epoch` of augmentations, `freeze_epochs` and the statistics
+    of an evaluation; any other setting acts from the start.
 
     Args:
         control, arm: of the same task, for one seed.
@@ -48,6 +48,10 @@ def acts_from(control: Recipe, arm: Recipe, steps_per_epoch: int) -> int:
         elif key.startswith("train.precise_bn"):
             schedule = EvalSchedule(arm.train, steps_per_epoch, total)
             steps.append(min((schedule.interval or total), total) - 1)
+        elif key == "freeze_epochs":
+            # Until the first of them lets all learn, the same is frozen; what never learns is not in the optimizer.
+            ends = [one.freeze_epochs or 0.0 for one in (control, arm)]
+            steps.append(round(min(ends) * steps_per_epoch))
         elif key.endswith(".until_epoch"):
             ends = [end for recipe in (control, arm) if (end := _number(recipe, key)) is not None]
             steps.append(round(min(ends) * steps_per_epoch))

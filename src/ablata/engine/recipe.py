@@ -10,13 +10,13 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, create_model, model_validator
 
 from ablata.base.errors import SettingsError
 from ablata.base.metric import Metric
-from ablata.base.settings import INCIDENTAL, Settings, restore
+from ablata.base.settings import INCIDENTAL, Settings, expand, placed, restore, settings_hash
 from ablata.base.user_code import CodeFolder
 from ablata.data.loading.loaders import refuse_less_than_a_batch
 from ablata.engine.batch_norm import BnMomentum, PreciseBn
@@ -24,7 +24,7 @@ from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.optim.ema import Ema
 from ablata.engine.optim.optimisers import AnyOptimiser, Sgd
 from ablata.engine.optim.schedules import AnySchedule, Cosine
-from ablata.engine.start import Start
+from ablata.engine.start import FirstTraining, Start
 from ablata.engine.task import RunContext, Task
 
 if TYPE_CHECKING:
@@ -212,8 +212,30 @@ class Recipe(Settings):
         return self
 
     def parent(self) -> Recipe | None:
-        """Return the recipe whose run must have completed before this one starts, such as a teacher's; None: none."""
-        return None
+        """Return the recipe whose run must have completed before this one starts, such as a teacher's; None: none.
+
+        Raises:
+            SettingsError: it was written by another version, and does not fit this one.
+        """
+        first = self.start.first if self.start is not None else None
+        if first is None:
+            return None
+        older = restore(type(self), first.recipe, source="start.first.recipe")
+        if settings_hash(older) != first.hash:
+            raise SettingsError("A training that comes first must be the one that was asked for",
+                                found=f"start.first.hash={first.hash}, its settings have {settings_hash(older)}",
+                                do="ask the study anew under another name")  # fmt: skip
+        return older
+
+    def begun_with(self, first: Recipe) -> Self:
+        """Return the recipe that begins with the weights that another training of its kind ends with.
+
+        Args:
+            first: the training that comes first.
+        """
+        kind = next(one for one in get_args(type(self).model_fields["start"].annotation) if one is not type(None))
+        told = FirstTraining(hash=settings_hash(first), recipe=expand(placed(first)))
+        return self.model_copy(update={"start": kind(first=told)})
 
     def continued(self, parent: Path | None) -> Self:
         """Return the recipe for a training that begins with the weights of a run of this one; `start` is to be set.

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import nn
 
 from ablata.base.errors import CheckpointError, listing
-from ablata.base.settings import ON_DISK, Settings
+from ablata.base.settings import INCIDENTAL, ON_DISK, Settings
 from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint, refuse_other_run
 from ablata.records.home import RUNS_FOLDER, lab_home
 from ablata.records.run_folder.checkpoint_facts import checkpoint_digest, checkpoint_facts
 from ablata.records.run_folder.code import ids_of
+
+
+class FirstTraining(Settings):
+    """A training that comes first, which several others begin with: it is trained where it has not been.
+
+    Recipes that begin with it are told apart by its hash, so that where its data lies does not count.
+    """
+
+    hash: str
+    """Of its recipe."""
+    recipe: Annotated[dict[str, Any], INCIDENTAL]
+    """Its expanded settings."""
 
 
 class Start(Settings):
@@ -26,10 +38,12 @@ class Start(Settings):
     """Which of its checkpoints."""
     step: Annotated[int, Field(ge=1)] | None = None
     """The step that the checkpoint must be of: that one of last and best is taken; null: whichever it is."""
+    first: FirstTraining | None = None
+    """In place of a run: a training that comes first, as `--begin` of a study makes it."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if self.run is None:
+        if (self.run is None) == (self.first is None):
             raise ValueError("give start.run, the run whose weights are to begin with")
         return self
 

@@ -25,7 +25,7 @@ from ablata.reports.collect_runs import arm_curves, cost_of, run_view
 from ablata.reports.factorial.confirmed import confirmed_words
 from ablata.reports.factorial.record import FactorialRecord
 from ablata.reports.factorial.view import FactorialView
-from ablata.reports.forks import fork_words
+from ablata.reports.forks import begin_words, fork_words
 from ablata.reports.guards import guard_views
 from ablata.reports.impossible import impossible
 from ablata.reports.judged import kept_view
@@ -459,7 +459,8 @@ def _placed(study: _Study, arms: Sequence[ArmView]) -> list[tuple[str, RunRow]]:
 def _rounds(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[RoundView, ...]:
     """The rounds of the arms whose completed runs were taught by other runs."""
     done = [(arm, run) for arm, run in placed if run.state == "completed"]
-    if "fork" in study.row.spec or all(run.parent is None for _, run in done) or cost_of_key(study.key) is not None:
+    shares = "fork" in study.row.spec or "begin" in study.row.spec
+    if shares or all(run.parent is None for _, run in done) or cost_of_key(study.key) is not None:
         return ()
     arms = {arm.name: [run for name, run in done if name == arm.name] for arm in study.arms}
     higher = bool(study.row.spec["metric"].get("higher_is_better", True))
@@ -518,10 +519,12 @@ def _with_guards(ledger: Ledger, study: _Study, arms: tuple[ArmView, ...]) -> tu
 
 def _fork(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
     """What is said of beginnings that arms share with the control."""
-    if "fork" not in study.row.spec:
+    spec = study.row.spec
+    if "fork" not in spec and "begin" not in spec:
         return ()
     arms = {arm.name: [run for name, run in placed if name == arm.name] for arm in study.arms}
-    return fork_words(study.row.spec["fork"], arms, ledger.studies.parents(study.row.name))
+    parents = ledger.studies.parents(study.row.name)
+    return begin_words(spec["begin"], arms, parents) if "begin" in spec else fork_words(spec["fork"], arms, parents)
 
 
 def _aa(study: _Study) -> AaResult | None:

@@ -40,6 +40,32 @@ def fork_words(
     return (said, cost) if cost else (said,)
 
 
+def begin_words(
+    changes: Sequence[str], arms: Mapping[str, Sequence[RunRow]], beginnings: Sequence[RunRow]
+) -> tuple[str, ...]:
+    """Return sentences on the training that control and arms begin with.
+
+    Args:
+        changes: overrides of the control that make it.
+        arms: the ended runs of each arm that count, the control's too.
+        beginnings: its runs.
+    """
+    said = (
+        f"Given this beginning: at each seed the control was first trained with {listing(changes)}, once, and control "
+        "and arms begin with its weights. What an arm's settings would have done to that first training is no part of "
+        "these verdicts."
+    )
+    ends = sum(run.state == "completed" for ended in arms.values() for run in ended)
+    older = [run for run in beginnings if run.state == "completed"]
+    if not older or not ends:
+        return (said,)
+    seconds = [float((run.cost or {}).get("seconds", 0.0)) for run in older]
+    spared = (ends - len(older)) * sum(seconds) / len(older)
+    many = f"{len(older)} beginning{'s' * (len(older) > 1)}"
+    cost = f"Cost: {many}, {duration(sum(seconds))} of training, for {ends} runs"
+    return (said, f"{cost}; one for each of them would have taken about {duration(spared)} more.")
+
+
 def _cost(total: int, arms: Mapping[str, Sequence[RunRow]], beginnings: Sequence[RunRow]) -> str:
     """Compare what was trained with as many whole runs."""
     runs = [run for ended in arms.values() for run in ended if run.state == "completed" and run.cost]

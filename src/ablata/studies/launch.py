@@ -21,6 +21,7 @@ from ablata.records.run_folder.code import arm_code, keep_code
 from ablata.stats import rule_of
 from ablata.stats.waves import ADDED, WAVES
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
+from ablata.studies.beginning import refuse_other_networks
 from ablata.studies.chain import lineage
 from ablata.studies.changed import refuse_changed_programs, refuse_missing_programs
 from ablata.studies.cluster.pool import JobPool
@@ -430,6 +431,7 @@ def create(ledger: Ledger, study: Study) -> None:
         RecordError: a different study has this name, or its programs have changed since they ran.
         UserError: the data of an arm is missing.
     """
+    refuse_other_networks(study.recipes, CONTROL)
     for recipe in study.recipes.values():
         for one in lineage(recipe):
             new_run(ledger, one, study.first_seed, environment="")

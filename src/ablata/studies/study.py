@@ -21,6 +21,7 @@ from ablata.stats.assumptions.aa_test import FEWEST_RUNS
 from ablata.stats.items.calibration import FIRST_LOOK
 from ablata.stats.margin import PERCENT
 from ablata.stats.waves import EXTENDABLE
+from ablata.studies.beginning import BEGIN, begun
 from ablata.studies.factors import Factors
 from ablata.studies.guards import GUARDS, Guard, parse_guard
 from ablata.studies.identity import own_files
@@ -74,6 +75,8 @@ class Study:
         extendable: keep most of the error rate for more seeds later (see `ablata.stats.waves`).
         fork: `auto`: steps that the control and arms have in common, since what tells them apart acts later, are
             trained once a seed; `never`: every run begins with its first step.
+        begin: overrides of the control's recipe, such as `freeze=backbone` and `train.epochs=2`: so changed it is
+            trained first, once a seed, and control and arms begin with its weights.
         first_seed: seeds count up from here.
         history: noise known from earlier studies, or None.
         noise: where each arm's noise is read from: the `scores`, or also the single `items` (images) of each run, which
@@ -107,6 +110,7 @@ class Study:
     aa: bool = False
     extendable: bool = False
     fork: Literal["auto", "never"] = "auto"
+    begin: tuple[str, ...] = ()
     first_seed: int = 0
     history: History | None = None
     noise: NoiseSource = "scores"
@@ -142,7 +146,7 @@ class Study:
                 f"`{CONTROL}` is the unchanged recipe's own name", found=f"an arm named {CONTROL}", do="rename that arm"
             )
         self._check_items()
-        made = {CONTROL: _recipe(CONTROL, self.control)}
+        made = {CONTROL: begun(_recipe(CONTROL, self.control), self.begin)}
         object.__setattr__(self, "control", made[CONTROL])
         object.__setattr__(self, "recipes", made)
         kinds = {"factorial": self.design is not None, "a screening": self.mode is Mode.SCREEN, "an A/A test": self.aa}
@@ -253,6 +257,8 @@ class Study:
             else:
                 texts: Any = changes
                 made[name] = _recipe(name, changes) if isinstance(changes, str) else override(control, texts)
+            if self.begin and isinstance(changes, Settings) and made[name].start is None:
+                made[name] = made[name].model_copy(update={"start": control.start})
             if isinstance(control, Function) != isinstance(made[name], Function):
                 raise SettingsError(
                     "A function must be compared with functions",
@@ -357,6 +363,7 @@ class Study:
             **({GUARDS: [guard.to_json() for guard in self.parsed_guards]} if self.is_guarded else {}),
             **({EXTENDABLE: True} if self.extendable else {}),
             **({"noise": self.noise} if self.noise != "scores" else {}),
+            **({BEGIN: list(self.begin)} if self.begin else {}),
             **({"clusters": self.clusters} if self.clusters is not None else {}),
             **({"confirms": self.confirms} if self.confirms is not None else {}),
         }

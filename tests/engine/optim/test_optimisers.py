@@ -268,3 +268,21 @@ def test_optimisers_of_timm_are_found_by_name_and_what_they_cannot_is_told(subte
     ):
         with subtests.test(name=settings.name), pytest.raises(SettingsError, match=words):
             settings.build(network(), 8)
+
+
+def test_weights_that_learn_later_than_others_begin_without_momentum() -> None:
+    moved = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+        optimiser = Sgd(nesterov=True).build(model, 8)
+        if not fused:
+            for group in optimiser.param_groups:
+                group["fused"] = False
+        for step in range(4):
+            model[0].requires_grad_(step > 1)
+            optimiser.zero_grad()
+            model(torch.ones(2, 3)).square().mean().backward()
+            optimiser.step()
+        moved.append(torch.cat([one.detach().flatten() for one in model.parameters()]))
+    assert torch.allclose(*moved, atol=1e-7)

@@ -13,6 +13,7 @@ from ablata.cli.asking import (
     Aa,
     Again,
     Arms,
+    Begin,
     Budget,
     Cells,
     ClusterRule,
@@ -98,6 +99,7 @@ def plan(
     history: WithHistory = False,
     noise: NoiseFrom = None,
     clusters: ClusterRule = None,
+    begin: Begin = None,
     guard: Guards = None,
     workers: WorkerCount = None,
     save_as: SaveAs = None,
@@ -125,7 +127,8 @@ def plan(
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
         screen=screen, fixed=force_fixed, extendable=extendable, history=history, noise=noise, clusters=clusters,
-        save_as=save_as, question=question, budget=budget, pilot=pilot, guards=tuple(guard or ()),
+        save_as=save_as, question=question, budget=budget, pilot=pilot,
+        guards=tuple(guard or ()), begin=tuple(begin or ()),
     )  # fmt: skip
     if control is not None:
         if name or recipe or command or write is None:
@@ -183,6 +186,7 @@ def run(
     effect: Effect = None,
     aa: Aa = False,
     fork: Fork = None,
+    begin: Begin = None,
     guard: Guards = None,
     again: Again = None,
     first_seed: FirstSeed = None,
@@ -232,7 +236,7 @@ def run(
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
         screen=screen, fixed=force_fixed, extendable=extendable, history=history, noise=noise, clusters=clusters,
         save_as=save_as, question=question, budget=budget, pilot=pilot, aa=aa, fork=fork,
-        guards=tuple(guard or ()),
+        guards=tuple(guard or ()), begin=tuple(begin or ()),
     )  # fmt: skip
     refuse_no_page(output)
     cluster = cluster_of(ray, slurm, cpus, gpus, memory, time, partition, workers)

@@ -51,6 +51,17 @@ def match_layouts(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
                 parameter.grad = torch.empty_like(parameter).copy_(parameter.grad)
 
 
+def begin_momentum(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
+    """Give parameters that get their first gradient later than others, such as frozen ones, a momentum of zero: torch's
+    fused SGD takes either all or none of a group to have one. The first step is the same to the bit."""
+    for group in optimiser.param_groups:
+        moving = _moving(group)
+        without = [one for one in moving if optimiser.state[one].get("momentum_buffer") is None]
+        if group["momentum"] and len(without) < len(moving):
+            for parameter in without:
+                optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
 @torch.no_grad()
 def decay_weights(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
     """Shrink the weights by each group's `decoupled_decay_rate` before a step, times lr where it `decays_by_rate`."""

@@ -21,7 +21,14 @@ from torch.optim import Optimizer
 from ablata.base.errors import SettingsError, listing, nearest
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
-from ablata.engine.optim.hooks import Lookahead, add_lookahead, decay_weights, implementation, match_layouts
+from ablata.engine.optim.hooks import (
+    Lookahead,
+    add_lookahead,
+    begin_momentum,
+    decay_weights,
+    implementation,
+    match_layouts,
+)
 from ablata.engine.optim.muon import MuonSgd
 from ablata.engine.optim.parameter_groups import ParameterGroups
 
@@ -115,9 +122,12 @@ class Sgd(OptimiserSettings):
         return self
 
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
-        return torch.optim.SGD(
+        optimiser = torch.optim.SGD(
             groups, lr=lr, momentum=self.momentum, nesterov=self.nesterov, fused=fused, foreach=foreach and not fused
         )
+        if fused:
+            optimiser.register_step_pre_hook(begin_momentum)
+        return optimiser
 
 
 class AdamW(OptimiserSettings):

@@ -58,6 +58,8 @@ def change(study: Study, sets: Sequence[str], terms: StudyTerms) -> Study:
     changed |= {key: True for key in ("fixed", "extendable") if getattr(terms, key)}
     if terms.screen:
         changed["mode"] = Mode.SCREEN
+    if terms.begin:
+        changed["begin"] = tuple(terms.begin)
     if sets:
         control = study.recipes[CONTROL]
         changed["control"] = control.arm(sets) if isinstance(control, Outside) else override(control, sets)

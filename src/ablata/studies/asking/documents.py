@@ -51,6 +51,8 @@ class StudyDocument(Settings):
     """What is compared in place of the control's own score, such as `seconds` or `val/plain/loss`."""
     guard: str | tuple[str, ...] = ()
     """Quantities that an arm may not worsen by more than an allowed amount, such as `seconds:+3%`."""
+    begin: str | tuple[str, ...] = ()
+    """Of a recipe: what makes the training that comes first, once a seed, and whose weights all begin with."""
     noise: Literal["scores", "items"] = "scores"
     """Where each arm's noise is read from: its scores alone, or its single images too."""
     clusters: str | None = None
@@ -114,6 +116,7 @@ def read_study(path: Path) -> Study:
         fixed=asked.force_fixed,
         extendable=asked.extendable,
         guards=_several(asked.guard),
+        begin=_several(asked.begin),
         noise=asked.noise,
         clusters=asked.clusters,
     )

@@ -81,7 +81,7 @@ class StudyTerms:
 
     Args:
         seeds: must be given where a study is asked.
-        first_seed, margin, metric, lower, fixed, extendable, aa, non_inferior, cells, clusters: see
+        first_seed, margin, metric, lower, fixed, extendable, aa, non_inferior, cells, clusters, begin: see
             `Study`.
         factors: changes that are switched on and off together, as typed: `name:key=value`.
         screen: a quick look, see `Mode`.
@@ -107,6 +107,7 @@ class StudyTerms:
     budget: str | None = None
     noise: str | None = None
     clusters: str | None = None
+    begin: Sequence[str] = ()
 
     def study_parts(self) -> dict[str, Any]:
         """Return the arguments of `Study` that follow from the terms alone.
@@ -125,13 +126,13 @@ class StudyTerms:
             "margin": self.margin, "metric": self.metric, "cells": self.cells,
             "mode": Mode.SCREEN if self.screen else Mode.CLAIM, "fixed": self.fixed, "aa": self.aa,
             "extendable": self.extendable, "non_inferior": self.non_inferior,
-            "noise": self.noise or "scores", "clusters": self.clusters,
+            "noise": self.noise or "scores", "clusters": self.clusters, "begin": tuple(self.begin),
         }  # fmt: skip
 
     def typed(self) -> dict[str, object]:
         """Return the terms by their options, to be written down by `command_line`."""
         return {
-            "--factor": self.factors, "--cells": self.cells,
+            "--begin": self.begin, "--factor": self.factors, "--cells": self.cells,
             "--seeds": None if self.budget else self.seeds, "--budget": self.budget,
             "--margin": None if self.margin is None else margin_text(self.margin), "--metric": self.metric,
             "--lower": self.lower is True, "--higher": self.lower is False, "--first-seed": self.first_seed or None,

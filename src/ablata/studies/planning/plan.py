@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ablata.base.errors import listing
 from ablata.base.quantities import duration, quantity, two_digits
 from ablata.base.settings import expand, settings_hash
 from ablata.records.ledger import Ledger
@@ -22,6 +23,7 @@ from ablata.stats.assumptions.pairing import Pairing, measured_pairing
 from ablata.stats.moderation import trust_in
 from ablata.stats.planning import MOST_SEEDS
 from ablata.studies.assess import cached_calibration, cached_factorial_calibration
+from ablata.studies.beginning import refuse_other_networks
 from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.known_before import known_sentences
@@ -181,6 +183,7 @@ def plan_study(
     Raises:
         UserError: the data is missing, or an arm cannot be built.
     """
+    refuse_other_networks(study.recipes, CONTROL)
     environment = record_environment(ledger)
     recipes = {settings_hash(one): one for recipe in study.recipes.values() for one in lineage(recipe)}
     firsts = {key: new_run(ledger, recipe, study.first_seed, environment) for key, recipe in recipes.items()}
@@ -431,6 +434,8 @@ def _rests_on(plan: StudyPlan) -> list[str]:
         state = "unpaired in effect: equal seeds save none" if found.is_unpaired else "equal seeds save runs"
         state = state if found.is_unpaired or found.is_paired else "not known whether equal seeds save runs"
         told.append(("pairing", f"{state}, in an earlier study ({measured})"))
+    if plan.study.begin:
+        told.append(("begin", f"trained first, once a seed: the control with {listing(plan.study.begin)}"))
     told += [("guards", line) for line in plan.guards]
     told += [("noise", plan.item_prior)] if plan.item_prior else []
     if plan.scored_on:

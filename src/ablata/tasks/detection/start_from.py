@@ -50,7 +50,7 @@ class StartFrom(Start):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if (self.run is None) == (not self.earlier):
+        if [self.run is not None, bool(self.earlier), self.first is not None].count(True) != 1:
             raise ValueError("give either start.run or start.earlier")
         return self
 

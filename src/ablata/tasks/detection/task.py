@@ -111,7 +111,7 @@ class Detect(DatasetRecipe):
         """
         before = self.start.before() if self.start is not None else None
         if self.start is None or before is None:
-            return None
+            return super().parent()
         older = override(self.model_copy(update={"start": self.start.before_that()}), before.changes)
         if before.steps is None:
             return older

@@ -35,7 +35,7 @@ class DistillableRecipe(DatasetRecipe):
 
     def parent(self) -> Self | None:
         """Return the recipe of the round before this one, whose training `start` does not change."""
-        return teacher_recipe(self.model_copy(update={"start": None}))
+        return super().parent() or teacher_recipe(self.model_copy(update={"start": None}))
 
     def continued(self, parent: Path | None) -> Self:
         """Return the recipe for a training that goes on under the same teacher; see `Recipe.continued`."""
