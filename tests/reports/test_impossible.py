@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablata.reports.impossible import impossible
+from ablata.reports.impossible import at_limit, impossible
 
 PLAIN = {0: 90.1, 1: 91.3, 2: 90.7, 3: 90.9}
 
@@ -50,3 +50,10 @@ def test_the_limit_of_a_metric_is_that_of_its_unit_and_direction() -> None:
     assert impossible({"control": {0: 1.5, 1: 1.5, 2: 0.9}}, "control") == ()
     (said,) = impossible({"control": {0: 0.0, 1: 0.0, 2: 0.2}}, "control", higher_is_better=False)
     assert "0: no arm can be better" in said
+
+
+def test_a_number_without_a_unit_is_at_its_limit_at_1_and_at_100() -> None:
+    for best in (1.0, 100.0):
+        (said,) = at_limit({"control": {0: best, 1: best, 2: 0.9 * best}}, "control")
+        assert "the best score there is" in said
+    assert at_limit({"control": {0: 90.0, 1: 90.0, 2: 80.0}}, "control") == ()

@@ -27,7 +27,7 @@ from ablata.reports.factorial.record import FactorialRecord
 from ablata.reports.factorial.view import FactorialView
 from ablata.reports.forks import begin_words, fork_words
 from ablata.reports.guards import guard_views
-from ablata.reports.impossible import impossible
+from ablata.reports.impossible import at_limit, impossible
 from ablata.reports.judged import kept_view
 from ablata.reports.pick import pick_view
 from ablata.reports.provenance import ENDED, code_notes, environments, fingerprints
@@ -490,16 +490,15 @@ def _without_items(study: _Study) -> Iterator[str]:
 
 
 def _impossible(study: _Study) -> tuple[str, ...]:
-    """Warnings about scores that cannot be what they seem; a control against itself is told more about them."""
-    if study.row.spec.get("aa"):
-        return ()
+    """Warnings about scores that cannot be what they seem; most of a control against itself are in its own words."""
     scores: dict[str, dict[int, float]] = {arm.name: {} for arm in study.arms}
     for arm, seed in study.runs:
         if (score := study.score(arm, seed)) is not None:
             scores[arm][seed] = score
     metric = study.row.spec["metric"]
     higher = bool(metric.get("higher_is_better", True))
-    return impossible(scores, study.control, str(metric.get("unit", "")), higher_is_better=higher)
+    warnings = at_limit if study.row.spec.get("aa") else impossible
+    return warnings(scores, study.control, str(metric.get("unit", "")), higher_is_better=higher)
 
 
 def _factorial(ledger: Ledger, study: _Study, factorial: FactorialRecord, cells: Sequence[ArmView]) -> FactorialView:

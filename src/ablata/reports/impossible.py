@@ -31,24 +31,33 @@ def impossible(scores: Scores, control: str, unit: str = "", *, higher_is_better
         unit: of the scores.
         higher_is_better: False for a loss or an error.
     """
-    limit = _limit(scores, unit, higher_is_better)
     return (
         *_seedless(scores, control),
         *_copies(scores),
-        *(() if limit is None else _at_limit(scores, control, limit)),
+        *at_limit(scores, control, unit, higher_is_better=higher_is_better),
         *_without_effect(scores, control),
         *_units(scores),
     )
 
 
+def at_limit(scores: Scores, control: str, unit: str = "", *, higher_is_better: bool = True) -> tuple[str, ...]:
+    """Return the warnings of `impossible` about arms most of whose runs have the best score there is."""
+    limit = _limit(scores, unit, higher_is_better)
+    return () if limit is None else tuple(_at_limit(scores, control, limit))
+
+
 def _limit(scores: Scores, unit: str, higher_is_better: bool) -> float | None:
-    """Return the best score there is: 100%, 1 of a share, 0 of an error; None where it is not known."""
+    """Return the best score there is: 100%, 1 of a share, 0 of an error; None where it is not known.
+
+    Of a number without a unit it is known where some run has it: 1, or 100.
+    """
     found = [value for runs in scores.values() for value in runs.values()]
     if not higher_is_better:
         return 0.0 if found and min(found) >= 0 else None
     if unit == "%":
         return 100.0
-    return 1.0 if unit == "" and found and min(found) >= 0 and max(found) == 1 else None
+    best = max(found, default=0.0)
+    return best if unit == "" and best in (1, 100) and min(found) >= 0 else None
 
 
 def _steps(values: Sequence[float]) -> float:
