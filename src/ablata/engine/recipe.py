@@ -211,7 +211,7 @@ class Recipe(Settings):
         """Return the recipe as it is trained, with settings that other settings replace put in their place."""
         return self
 
-    def parent(self) -> Recipe | None:
+    def parent(self) -> Self | None:
         """Return the recipe whose run must have completed before this one starts, such as a teacher's; None: none.
 
         Raises:

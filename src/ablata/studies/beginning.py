@@ -50,6 +50,14 @@ def begun(control: Recipe | Outside, changes: Sequence[str]) -> Recipe | Outside
     return control.begun_with(first)
 
 
+def begun_alike(arm: Recipe | Outside, control: Recipe | Outside) -> Recipe | Outside:
+    """Return an arm that is a recipe of its own with the beginning of the control, where that has one."""
+    if isinstance(arm, Outside) or isinstance(control, Outside) or arm.start is not None:
+        return arm
+    shared = control.start is not None and control.start.first is not None
+    return arm.model_copy(update={"start": control.start}) if shared else arm
+
+
 def refuse_other_networks(recipes: Mapping[str, Recipe | Outside], control: str) -> None:
     """Refuse recipes whose networks cannot begin with the weights of their first training.
 

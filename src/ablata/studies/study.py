@@ -21,7 +21,7 @@ from ablata.stats.assumptions.aa_test import FEWEST_RUNS
 from ablata.stats.items.calibration import FIRST_LOOK
 from ablata.stats.margin import PERCENT
 from ablata.stats.waves import EXTENDABLE
-from ablata.studies.beginning import BEGIN, begun
+from ablata.studies.beginning import BEGIN, begun, begun_alike
 from ablata.studies.factors import Factors
 from ablata.studies.guards import GUARDS, Guard, parse_guard
 from ablata.studies.identity import own_files
@@ -257,8 +257,8 @@ class Study:
             else:
                 texts: Any = changes
                 made[name] = _recipe(name, changes) if isinstance(changes, str) else override(control, texts)
-            if self.begin and isinstance(changes, Settings) and made[name].start is None:
-                made[name] = made[name].model_copy(update={"start": control.start})
+            if isinstance(changes, Settings | str):
+                made[name] = begun_alike(made[name], control)
             if isinstance(control, Function) != isinstance(made[name], Function):
                 raise SettingsError(
                     "A function must be compared with functions",

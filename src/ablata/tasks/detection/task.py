@@ -103,7 +103,7 @@ class Detect(DatasetRecipe):
         """Build data, graph and detector; see `Recipe.build`."""
         return DetectTask(self, self.data.build(context.cache), seed, context)
 
-    def parent(self) -> Detect | None:
+    def parent(self) -> Self | None:
         """Return the training that comes before, where `start` describes one.
 
         Raises:
