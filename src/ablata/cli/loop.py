@@ -349,7 +349,7 @@ def confirm(
 @app.command()
 def audit(
     file: Annotated[Path, typer.Argument(help="A log of a loop that kept what looked better, such as results.tsv.")],
-    score: Annotated[str | None, typer.Option(help="The score's column.")] = None,
+    score: Annotated[str | None, typer.Option(metavar="COLUMN", help="The score's column.")] = None,
     lower: Lower = None,
     noise: Annotated[
         float | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -155,7 +155,8 @@ class Wrong(SimpleRecipe):
     mistake: str = ""
 
     def build_model(self) -> nn.Module:
-        return nn.Linear(3 if self.mistake == "input" else 2, 1)
+        network = nn.Linear(3 if self.mistake == "input" else 2, 1)
+        return cast(nn.Module, "a network") if self.mistake == "class" else network
 
     def build_datasets(self, cache: Path) -> dict[str, Any]:
         rows = [(torch.zeros(2), torch.zeros(1))] * 8
@@ -175,6 +176,7 @@ class Wrong(SimpleRecipe):
 @pytest.mark.parametrize(
     ("mistake", "words"),
     [
+        ("class", "build_model must return an nn.Module\n  found: Wrong returned a str"),
         ("input", "must take a batch\n  found: RuntimeError: .*mat1 and mat2"),
         ("loss", "compute_loss must return scalars"),
         ("metric", "a value for each of the 2 samples"),

@@ -106,7 +106,10 @@ def plan(
     question: Question = None,
     control: Annotated[
         str | None,
-        typer.Option(help="With --write, in place of a recipe or command: the control among scores of other programs."),
+        typer.Option(
+            metavar="NAME",
+            help="With --write, in place of a recipe or command: the control among scores of other programs.",
+        ),
     ] = None,
     write: Annotated[
         Path | None,

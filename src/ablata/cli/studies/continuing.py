@@ -42,7 +42,9 @@ def extend(
     ] = False,
     change: Annotated[
         str | None,
-        typer.Option(help="With --foldover, the change that is turned round; by default the one that frees most."),
+        typer.Option(
+            metavar="NAME", help="With --foldover, the change that is turned round; by default the one that frees most."
+        ),
     ] = None,
     workers: WorkerCount = None,
     output: ReportFile = None,

@@ -167,12 +167,20 @@ class SimpleTask(Task[CollatedBatch]):
         context: device and share of the work.
 
     Raises:
+        SettingsError: the network is no module.
         DataError: a split is missing, or smaller than a batch.
     """
 
     def __init__(self, recipe: SimpleRecipe, seed: int, context: RunContext) -> None:
         self.recipe, self.context = recipe, context
-        self.model = recipe.build_model()
+        made: Any = recipe.build_model()
+        if not isinstance(made, nn.Module):
+            raise SettingsError(
+                "build_model must return an nn.Module",
+                found=f"{type(recipe).__name__} returned a {type(made).__name__}",
+                do="return the network itself, not what makes it",
+            )
+        self.model = made
         self.datasets = dict(recipe.build_datasets(context.cache))
         if not {"train", "val"} <= self.datasets.keys():
             raise DataError(
