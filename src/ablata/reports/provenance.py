@@ -24,16 +24,13 @@ def environments(ledger: Ledger, runs: Sequence[RunRow]) -> tuple[EnvironmentVie
 
 def fingerprints(placed: Sequence[tuple[str, RunRow]]) -> tuple[tuple[str, str], ...]:
     """Return code and data that the runs were made with; where there are several, whose they are."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for arm, run in placed:
-        found.setdefault(("code", run.code), []).append(arm)
-        found.setdefault(("data", run.data), []).append(arm)
-    single = {kind for kind in ("code", "data") if sum(kind == one for one, _ in found) == 1}
-    named = {key: [*dict.fromkeys(arms)] for key, arms in sorted(found.items())}
-    return tuple(
-        (kind if kind in single else f"{kind} of {listing(arms[:_MOST])}{', ...' * (len(arms) > _MOST)}", value)
-        for (kind, value), arms in named.items()
-    )
+    told: list[tuple[str, str]] = []
+    for kind, values in (("code", [run.code for _, run in placed]), ("data", [run.data for _, run in placed])):
+        for value in dict.fromkeys(values):
+            arms = [*dict.fromkeys(arm for (arm, _), own in zip(placed, values, strict=True) if own == value)]
+            whose = f" of {listing(arms[:_MOST])}{', ...' * (len(arms) > _MOST)}" if len({*values}) > 1 else ""
+            told.append((kind + whose, value))
+    return tuple(told)
 
 
 def code_notes(placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
