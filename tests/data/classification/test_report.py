@@ -13,6 +13,7 @@ from ablata.base.errors import DataError
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.report import Report, check_files, check_images
+from ablata.data.formats.recognize import recognize
 
 
 @pytest.fixture
@@ -71,6 +72,16 @@ def test_an_image_too_large_to_be_one_is_named_and_not_decoded(root: Path) -> No
     assert (bomb.kind, bomb.where) == ("huge", "val/bee/bomb.png")
     assert "190,000,000 pixels, limit" in bomb.detail
     assert report.sizes["highest"] < 100
+
+
+def test_folders_of_splits_are_known_by_their_other_names(root: Path) -> None:
+    before = found(root)
+    for names in (("Train", "Valid"), ("TRAIN", "validation")):
+        other = Path(shutil.copytree(root, root.with_name(names[0])))
+        for split, name in zip(("train", "val"), names, strict=True):
+            (other / split).rename(other / name)
+        assert found(other).classes == before.classes
+        assert [one.kind for one in recognize(str(other), root.parent / "cache")] == ["image_folder"]
 
 
 def test_empty_and_unknown_classes_are_named(root: Path) -> None:

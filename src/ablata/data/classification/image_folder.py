@@ -31,13 +31,18 @@ def has_layout(folder: Path) -> bool:
     return train is not None and val is not None and bool(_subfolders(train)) and bool(_subfolders(val))
 
 
+def train_folder(root: Path) -> Path:
+    """Return the folder of the classes to train on, whatever letters its name is written in."""
+    return _split_folder(root, "train") or root / "train"
+
+
 def list_folder(root: Path) -> Listing:
     """List the images under a root that has the layout, and what is wrong with its classes.
 
     Raises:
         DataError: classes.txt has a line without a name.
     """
-    train, val = _split_folder(root, "train") or root / "train", _split_folder(root, *_VAL) or root / "val"
+    train, val = train_folder(root), _split_folder(root, *_VAL) or root / "val"
     ids = [folder.name for folder in _subfolders(train)]
     train_files, train_labels, train_junk = _images(train, ids)
     val_files, val_labels, val_junk = _images(val, ids)

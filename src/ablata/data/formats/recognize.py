@@ -229,7 +229,8 @@ def _classes(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
     from ablata.data.classification import image_folder, shards
 
     if image_folder.has_layout(folder):
-        names = tuple(entry.name for entry in sorted((folder / "train").iterdir()) if _has_images(entry))
+        train = image_folder.train_folder(folder)
+        names = tuple(entry.name for entry in sorted(train.iterdir()) if _has_images(entry))
         words = "a folder of images for each class, in train and val"
         yield Recognized("image_folder", words, "classify", "image_folder", (f"data.root={root}",), names)
         return
