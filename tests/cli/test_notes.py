@@ -29,7 +29,7 @@ def notes(tmp_path: Path) -> Path:
 def test_notes_are_read_counted_and_shown(ablata: Ablata, notes: Path, tmp_path: Path) -> None:
     answer = ablata("notes", "read", str(notes), "--html", str(tmp_path / "page.html"))
     assert answer.status == 0
-    assert "6 lines (2 trial, 1 remark, 1 heading, 2 plan), 2 trials, 1 plans without a result" in answer.out
+    assert "6 lines (2 trial, 1 remark, 1 heading, 2 plan), 2 trials, 1 plan without a result" in answer.out
     assert "提高不少" in (tmp_path / "page.html").read_text(encoding="utf-8")
     table = ablata("notes", "table", str(notes)).out
     assert "ohem" in table
