@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from ablata.board.pages.data import named_images
+
 from .conftest import HOSTILE, KEY
 
 PATHS = ("/studies", "/studies/done", "/studies/going-on", "/loops", "/runs", "/data", "/notes", "/machine", "/start")
@@ -151,3 +153,20 @@ def test_an_empty_lab_says_how_to_begin(tmp_path: Path) -> None:
         assert "ablata study run quickstart" in client.get("/studies").text
         for path in PATHS[3:]:
             assert client.get(path).status_code == 200
+
+
+def test_what_curves_show_stands_in_a_table_too(shown: TestClient) -> None:
+    page = shown.get("/studies/done").text
+    assert "The values as a table" in page
+    assert "<td>train/loss</td><td>control</td><td>3</td><td>39 " in page
+
+
+def test_images_that_a_check_of_data_names_are_shown_and_none_from_outside(tmp_path: Path) -> None:
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    for name in ("set/a/odd.jpg", "secret.png"):
+        (tmp_path / name).write_bytes(b"x")
+    said = f"unreadable: a/odd.jpg (cut off)\nodd: ../secret.png, {tmp_path}/secret.png\n"
+    (image,) = named_images(said, [str(tmp_path / "set")])
+    assert (image.alt, image.caption) == ("odd.jpg", "unreadable: a/odd.jpg (cut off)")
+    assert image.source.startswith("data:image/jpeg;base64,")
+    assert len(named_images(said, ["digits", f"data.root={tmp_path / 'set'}"])) == 1

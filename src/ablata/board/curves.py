@@ -6,7 +6,7 @@ A line is thinned by keeping the smallest and the largest value of each stretch,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
@@ -139,7 +139,23 @@ def curves_section(
         legend=tuple((hues[arm], arm) for arm in arms) if len(arms) > 1 else (),
         caption=f"{choice.words}{means}{_fitted(choice)} Drag over a plot to zoom.",
         columns=beside,
+        values=tuple(row for curve in chosen for row in _values(curve, choice, seconds)),
     )
+
+
+def _values(
+    curve: CurveView, choice: CurveChoice, seconds: Mapping[tuple[str, int], float]
+) -> Iterator[tuple[str, ...]]:
+    """Yield what a plot shows in figures, a row an arm; the last value is the mean over seeds."""
+    for arm in (_as_chosen(one, replace(choice, log=False), seconds) for one in curve.arms):
+        lines = [one for one in arm.series if one.y]
+        if lines:
+            last = math.fsum(one.y[-1] for one in lines) / len(lines)
+            every = [y for one in lines for y in one.y]
+            at = max(one.x[-1] for one in lines)
+            unit = "min" if choice.time else curve.axis
+            figures = (f"{at:.4g} {unit}", f"{last:.5g}", f"{min(every):.5g}", f"{max(every):.5g}")
+            yield (curve.name, arm.arm, str(len(lines)), *figures)
 
 
 def _fitted(choice: CurveChoice) -> str:

@@ -101,7 +101,10 @@ class WideTableSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class CurvesSection(Section):
-    """Curves with the controls that draw them otherwise; `columns`: several small ones beside each other."""
+    """Curves with the controls that draw them otherwise; `columns`: several small ones beside each other.
+
+    `values` is the table behind them: quantity, arm, seeds, last position, last, least and greatest value.
+    """
 
     template: ClassVar[str] = "section_curves.html.j2"
     fields: tuple[Field, ...]
@@ -110,6 +113,7 @@ class CurvesSection(Section):
     caption: str = ""
     legend: tuple[tuple[str, str], ...] = ()
     columns: bool = False
+    values: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

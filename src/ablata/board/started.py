@@ -50,7 +50,12 @@ class StartedCommand:
     @property
     def failed(self) -> bool:
         """Whether it ended otherwise than it should have."""
-        return not self.runs and not self.asked and self.status != 0
+        return not self.runs and not self.asked and self.status != 0 and not self._found_faults
+
+    @property
+    def _found_faults(self) -> bool:
+        """Whether it looked at data, and found what it looked for."""
+        return self.arguments[:2] == ("data", "check") and self.status == 1
 
     @property
     def words(self) -> str:
@@ -61,6 +66,8 @@ class StartedCommand:
             return "stopped"
         if self.status is None:
             return "killed"
+        if self._found_faults:
+            return "done: there are problems"
         return "done" if self.status == 0 else f"failed, exit status {self.status}"
 
     @property

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from ablata.board.pages.ages import ago
 from ablata.board.rendering import Board, address, board_of, page
-from ablata.board.sections import Action, ActionsSection, Field, OutputSection
+from ablata.board.sections import Action, ActionsSection, AlertSection, Field, OutputSection
 from ablata.board.started import StartedCommand
 from ablata.reports.html import Header
 from ablata.reports.sections import Image, ImageSection, Section, TableCell, TableSection
@@ -22,6 +24,10 @@ LOOKS = ("stats", "check", "preview")
 """What `ablata data` says of a data set."""
 _AUGMENTATION = "data.augment."
 _STEPS = 20
+_KINDS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp", ".bmp": "bmp"}
+"""What browsers show, by the file's ending."""
+_IMAGE_FILE = re.compile(r"[^\s():,]+\.(?:png|jpe?g|gif|webp|bmp)\b", re.IGNORECASE)
+_MOST_IMAGES, _LARGEST_IMAGE = 12, 2_000_000
 
 
 @dataclass(frozen=True)
@@ -130,12 +136,16 @@ def data_sets(board: Board) -> list[DataSet]:
 def shown(board: Board, command: StartedCommand, look: str) -> list[Section]:
     """Return what a look at data has found: its output, and the image that a preview has drawn."""
     sections: list[Section] = []
+    if command.failed:
+        sections.append(AlertSection(title="It failed", ident=f"{look}-failed", lines=(command.words,)))
     drawn = board.started.file(command, ".png")
     if look == "preview" and drawn.is_file():
         source = "data:image/png;base64," + base64.b64encode(drawn.read_bytes()).decode("ascii")
         image = Image(alt="a batch of the data set with its labels", caption=command.text, source=source)
         sections.append(ImageSection(title="Preview", ident="preview", images=(image,)))
     said = board.started.output(command)
+    if look == "check" and (images := named_images(said, command.arguments[2:])):
+        sections.append(ImageSection(title="Images it names", ident="named", images=images, class_="small"))
     state = "looking…" if command.runs else ago(command.began)
     if said or look != "preview":
         sections.append(
@@ -144,12 +154,39 @@ def shown(board: Board, command: StartedCommand, look: str) -> list[Section]:
     return sections
 
 
+def named_images(said: str, arguments: Sequence[str]) -> tuple[Image, ...]:
+    """Return the first image files that a check of data names, with what it says of each.
+
+    Args:
+        said: what it says, a line for each problem.
+        arguments: what it looked at: a folder, or settings with `data.root=FOLDER`. No file outside is shown.
+    """
+    roots = [Path(word.partition("data.root=")[2] or word).expanduser() for word in arguments]
+    found: dict[Path, str] = {}
+    for line in said.splitlines():
+        for name in _IMAGE_FILE.findall(line):
+            for root in (root.resolve() for root in roots if root.is_dir()):
+                file = (root / name).resolve()
+                if file.is_relative_to(root) and file.is_file() and 0 < file.stat().st_size <= _LARGEST_IMAGE:
+                    found.setdefault(file, line)
+        if len(found) >= _MOST_IMAGES:
+            break
+    return tuple(
+        Image(alt=file.name, caption=line, source=f"data:image/{_KINDS[file.suffix.lower()]};base64,{_encoded(file)}")
+        for file, line in list(found.items())[:_MOST_IMAGES]
+    )
+
+
+def _encoded(file: Path) -> str:
+    return base64.b64encode(file.read_bytes()).decode("ascii")
+
+
 def _looked_at(board: Board) -> TableSection:
     looked = [one for one in board.started.all() if one.arguments[:1] == ("data",)]
     rows = tuple(
         (
             TableCell(text=one.text, link=address("data", "look", one.id), class_="code"),
-            TableCell(text="running" if one.runs else "done"),
+            TableCell(text=one.words, class_="diverged" if one.failed else ""),
             TableCell(text=ago(one.began)),
         )
         for one in looked
