@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -193,3 +195,22 @@ def test_a_form_is_checked_before_anything_starts_and_its_errors_stand_beside_th
             fine = {"set.model.width": "8", "set.optim.clip": "1.5", "seed": "3", "name": "of the study, not of this"}
             assert client.post("/do/train", data={**secret, **fine}, follow_redirects=False).status_code == 303
     assert kept.commands == [["train", "digits", "model.width=8", "optim.clip=1.5", "--seed=3"]]
+
+
+def test_what_the_board_starts_does_not_stand_back_as_the_board_does() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", _NICE], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
+    assert told == ["0", "10"] or not sys.platform.startswith("linux")
+
+
+_NICE = """
+import os, subprocess, sys
+from ablata.board.spawning import Spawner
+os.setpriority(os.PRIO_PROCESS, 0, 0) if os.geteuid() == 0 else None
+before, spawner = os.nice(0), Spawner()
+spawner.make_threads()
+os.nice(10)
+ask = [sys.executable, "-c", "import os; print(os.nice(0))"]
+print(int(spawner.call(subprocess.check_output, ask)) - before, int(subprocess.check_output(ask)) - before)
+"""

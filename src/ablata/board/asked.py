@@ -8,13 +8,20 @@ import sys
 import threading
 from typing import Any
 
+from ablata.board.spawning import Spawner
+
 _SECONDS = 300
 
 
 class Asked:
-    """Answers of `ablata ... --json`, each asked once."""
+    """Answers of `ablata ... --json`, each asked once.
 
-    def __init__(self) -> None:
+    Args:
+        spawner: starts the processes; None: one of its own.
+    """
+
+    def __init__(self, spawner: Spawner | None = None) -> None:
+        self._spawner = spawner or Spawner()
         self._lock = threading.Lock()
         self._answers: dict[tuple[str, ...], Any] = {}
         self._open: set[tuple[str, ...]] = set()
@@ -30,7 +37,7 @@ class Asked:
             if arguments in self._answers or arguments in self._open:
                 return self._answers.get(arguments)
             self._open.add(arguments)
-        threading.Thread(target=self._ask, args=(arguments,), daemon=True).start()
+        self._spawner.begin(self._ask, arguments)
         return None
 
     def _ask(self, arguments: tuple[str, ...]) -> None:

@@ -21,9 +21,11 @@ from ablata.base.errors import AblataError, RecordError, SettingsError
 from ablata.base.version import __version__
 from ablata.board import api
 from ablata.board.access import Access, Gate, is_loopback
+from ablata.board.asked import Asked
 from ablata.board.lab import Lab
 from ablata.board.pages import data, doing, loops, machine, notes, runs, start, studies
 from ablata.board.rendering import Board, page
+from ablata.board.spawning import Spawner
 from ablata.board.started import Started
 from ablata.records.ledger import Ledger
 from ablata.reports.collect import study_view
@@ -54,7 +56,9 @@ def board_app(ledger: Ledger, access: Access | None = None) -> FastAPI:
         title="ablata", version=__version__, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
         lifespan=lifespan,
     )  # fmt: skip
-    app.state.board = Board(Lab(ledger), access, Started(ledger.home, address))
+    app.state.spawner = Spawner()
+    started = Started(ledger.home, address, app.state.spawner)
+    app.state.board = Board(Lab(ledger), access, started, Asked(app.state.spawner))
     app.state.ending = False
     for part in (studies, loops, runs, data, notes, machine, start, doing):
         app.include_router(part.router, include_in_schema=False)
@@ -99,6 +103,7 @@ def serve(
     app = board_app(ledger, Access(token=token, read_only=read_only))
     shown = f"[{host}]" if ":" in host else socket.gethostname() if host in ("0.0.0.0", "::") else host
     address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+    app.state.spawner.make_threads()
     say(f"the board: {address}   (Ctrl-C ends it; what it started goes on)")
     with suppress(OSError):
         os.nice(_NICE)

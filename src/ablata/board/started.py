@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ablata.base.errors import RecordError
 from ablata.base.files import write_text
+from ablata.board.spawning import Spawner
 from ablata.records.processes import process_is_gone, worker_name
 
 FOLDER = "board"
@@ -93,9 +94,11 @@ class Started:
     Args:
         home: the lab's home.
         address: of the ledger, for the commands' environment; None: as this process's own.
+        spawner: starts the processes; None: one of its own.
     """
 
-    def __init__(self, home: Path, address: str | None = None) -> None:
+    def __init__(self, home: Path, address: str | None = None, spawner: Spawner | None = None) -> None:
+        self._spawner = spawner or Spawner()
         self._folder, self._home, self._address = home / FOLDER, home, address
 
     def start(self, arguments: Sequence[str], *, drawn: bool = False) -> StartedCommand:
@@ -115,7 +118,8 @@ class Started:
         log = str(self._folder / f"{name}.log")
         # The shell keeps the exit status for whichever board shows it; it hears what stops the command, and waits.
         keep = f'trap : INT TERM; "$@"; echo $? > {shlex.quote(str(self._folder / name))}.status'
-        process = os.posix_spawn(
+        process = self._spawner.call(
+            os.posix_spawn,
             _SHELL,
             [_SHELL, "-c", keep, "ablata", sys.executable, "-m", "ablata", *arguments],
             environment,
