@@ -171,7 +171,7 @@ def test_a_form_is_checked_before_anything_starts_and_its_errors_stand_beside_th
             },
         }
     }
-    answers = {"settings": {"model": {"width": 16}, "optim": {"nesterov": False, "clip": None}}}
+    answers = {"settings": {"model": {"width": 16}, "optim": {"nesterov": False, "clip": None, "lr": 0.1}}}
     with Ledger(home=lab_home) as ledger:
         app = board_app(ledger)
         kept = Kept(tmp_path)
@@ -184,12 +184,12 @@ def test_a_form_is_checked_before_anything_starts_and_its_errors_stand_beside_th
             secret = {"csrf": csrf(client.get("/studies/going-on").text), "recipe": "digits"}
             wrong = {
                 "name": "a b", "seeds": "two", "margin": "-1", "arm": "x", "arms": "wide:model.width=wide",
-                "set.model.width": "0", "set.optim.nesterov": "maybe", "set.optim.clip": "null",
+                "set.model.width": "0", "set.optim.nesterov": "maybe", "set.optim.lr": "fast", "set.optim.clip": "null",
             }  # fmt: skip
             refused = client.post("/do/study", data={**secret, **wrong})
             assert (refused.status_code, kept.commands) == (422, [])
-            assert refused.text.count('class="wrong"') == 6
-            assert "Nothing was started: 6 values below must be mended." in refused.text
+            assert refused.text.count('class="wrong"') == 7
+            assert "Nothing was started: 7 values below must be mended." in refused.text
             assert 'value="a b"' in refused.text, "what was typed stays"
             assert client.post("/do/train", data={**secret, "seed": "x"}).status_code == 422
             fine = {"set.model.width": "8", "set.optim.clip": "1.5", "seed": "3", "name": "of the study, not of this"}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablata.base.errors import RecordError
-from ablata.board.schemas import allowed, places_of
+from ablata.board.schemas import allowed, like_own, places_of
 from ablata.records.studies import check_name
 
 ARM = re.compile(r"(\w[\w.+-]*):([A-Za-z_][\w.@-]*)=(\S.*)")
@@ -46,13 +46,18 @@ def _wrong(fields: Mapping[str, str], settings: Mapping[str, str], schema: dict[
         found = ARM.fullmatch(line)
         if found is None:
             yield "arms", f"each line must look like wide:model.width=32, found {line}"
-        elif wrong := wrong_setting(schema, found[2], found[3]):
+        elif wrong := wrong_setting(
+            schema if places_of(schema, found[2]) else like_own(found[2], settings.get(found[2], "")),
+            found[2],
+            found[3],
+        ):
             yield "arms", f"{found[2]} {wrong}, found {found[3]}"
     for name, value in fields.items():
         key = name.removeprefix("set.")
         if key == name or value.strip() == settings.get(key):
             continue
-        if wrong := "must have a value" if not value.strip() else wrong_setting(schema, key, value.strip()):
+        known = schema if places_of(schema, key) else like_own(key, settings.get(key, ""))
+        if wrong := "must have a value" if not value.strip() else wrong_setting(known, key, value.strip()):
             yield name, wrong
 
 

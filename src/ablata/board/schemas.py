@@ -22,6 +22,28 @@ def leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
     return [(prefix, tree)]
 
 
+def like_own(key: str, written: str) -> dict[str, Any]:
+    """Return a schema for a setting that the recipe's has none for: of a part that may be one of the user's own.
+
+    Args:
+        key: dotted.
+        written: the recipe's own value; a number or a yes or no stays one, all else may be anything.
+    """
+    try:
+        value = json.loads(written)
+    except ValueError:
+        return {}
+    if isinstance(value, bool):
+        made: dict[str, Any] = {"type": "boolean"}
+    elif isinstance(value, int | float):
+        made = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    else:
+        return {}
+    for part in reversed(key.split(".")):
+        made = {"properties": {part: made}}
+    return made
+
+
 def allowed(schema: dict[str, Any], key: str) -> str:
     """Say what a setting allows, as its JSON schema has it."""
     found = [_allows(one) for one in places_of(schema, key)]

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 
 from ablata.board.asked import Asked
 from ablata.board.rendering import board_of, page
-from ablata.board.schemas import allowed, described, leaves, places_of, written_value
+from ablata.board.schemas import allowed, described, leaves, like_own, places_of, written_value
 from ablata.board.sections import Action, ActionsSection, BoardFilterSection, Field, Setting, SettingsFormSection
 from ablata.reports.html import Header
 from ablata.reports.sections import Section
@@ -113,6 +113,7 @@ def _form(
 
 def _setting(schema: dict[str, Any], key: str, value: Any) -> Setting:
     written = written_value(value)
+    schema = schema if places_of(schema, key) else like_own(key, written)
     places = places_of(schema, key)
     kinds = [one.get("type") for one in places]
     choices = [str(choice) for one in places for choice in one.get("enum", [one["const"]] if "const" in one else [])]
