@@ -1,4 +1,5 @@
-"""BiSeNet (Yu et al. 2018, arXiv 1808.00897; version 2 2020, arXiv 2004.02147): the class of every pixel, fast.
+"""BiSeNet (Yu et al. 2018, arXiv 1808.00897; version 2 2020, arXiv 2004.02147), and DDRNet (Hong et al. 2021, arXiv
+2101.06085) beside it: the class of every pixel, fast.
 
 The recipes for Cityscapes begin with a backbone trained on ImageNet where they are given its file:
 `model.backbone.weights=FILE model.backbone.weights_part=backbone`. Without it they train from nothing, and score less.
@@ -26,6 +27,7 @@ from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.models.segmentation.bisenet.published import compat, ladder, paper
 from ablata.models.segmentation.bisenet.spatial_path import SpatialPath
 from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
+from ablata.models.segmentation.ddrnet import DDRNet
 from ablata.nn.upsampling import Bilinear
 from ablata.tasks.segmentation.sliding_window import SlidingWindow
 from ablata.tasks.segmentation.task import Segment
@@ -154,6 +156,28 @@ def bisenet_camvid() -> Segment:
     )
 
 
+def ddrnet_camvid() -> Segment:
+    """DDRNet-23-slim on CamVid at its stored size, from nothing, trained as `bisenet_camvid` is.
+
+    Command: ablata train ddrnet_camvid data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: Hong et al. 2021, arXiv 2101.06085, for the network and the weight of its auxiliary loss; how it is trained
+        is ours
+    """
+    return Segment(
+        data=CamVid(augment=_public_augment(0.75, Crop(height=360, width=480))),
+        model=DDRNet(),
+        loss=PixelCrossEntropy(),
+        aux_weight=0.4,
+        train=Train(epochs=82, batch=8, evaluate_every=10, evaluate_batch=8),
+        optim=AdamW(lr=1e-3, weight_decay=0.02, groups=_NO_DECAY),
+        schedule=Poly(warmup=Warmup(form="exponential", length=0.02, unit="fraction", start=0.1)),
+        protocols=("ss",),
+        sliding_window=SlidingWindow(size=360),
+    )
+
+
 def fcn_camvid() -> Segment:
     """A plain FCN of ResNet-18 on CamVid at half its size, where the ladder to BiSeNet begins.
 
@@ -195,6 +219,27 @@ def bisenet_scenes() -> Segment:
             head=DenseHead(width=64),
         ),
         loss=Ohem(),
+        train=Train(epochs=4, batch=32, evaluate_every=2, evaluate_batch=64),
+        optim=Sgd(lr=0.05, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
+        schedule=Poly(warmup=Warmup(form="linear", length=0.1, unit="fraction")),
+        sliding_window=SlidingWindow(size=48),
+        compute=Compute(threads=1),
+    )
+
+
+def ddrnet_scenes() -> Segment:
+    """A narrow DDRNet that names the class of every pixel of generated street scenes of 64x64 pixels.
+
+    Command: ablata train ddrnet_scenes
+    Expected: not measured
+    Time: not measured
+    Source: none; the network of Hong et al. 2021, arXiv 2101.06085, to try it without data files
+    """
+    return Segment(
+        data=SceneMasks(),
+        model=DDRNet(width=16, pool_width=32, head=DenseHead(width=32), aux=DenseHead(width=32)),
+        loss=Ohem(),
+        aux_weight=0.4,
         train=Train(epochs=4, batch=32, evaluate_every=2, evaluate_batch=64),
         optim=Sgd(lr=0.05, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
         schedule=Poly(warmup=Warmup(form="linear", length=0.1, unit="fraction")),
