@@ -19,7 +19,7 @@ from ablata.models.backbones.t2t_vit import T2TViT
 from ablata.models.backbones.timm_features import TimmFeatures
 from ablata.models.backbones.xception39 import Xception39
 from ablata.models.classification.feature_pyramid_classifier import PyramidClassifier
-from ablata.models.detection.backbones import BackboneFpn
+from ablata.models.detection.backbones import C4, BackboneFpn, Fpn, SmallCnn
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.segmentation.bisenet.context_path import ContextPath
 from ablata.models.segmentation.bisenet.model import BiSeNet
@@ -145,3 +145,15 @@ def test_a_backbone_named_where_a_detectors_pyramid_goes_is_told_where_it_goes()
     with pytest.raises(SettingsError) as caught:
         override(MaskRcnn(), ["backbone=resnet"])
     assert caught.value.do == "backbone=backbone_fpn backbone.backbone=resnet"
+
+
+def test_a_network_without_a_pyramid_is_refused_below_one_with_its_strides() -> None:
+    with pytest.raises(SettingsError, match="A feature pyramid needs") as caught:
+        Fpn(name="test_vit").build()
+    assert caught.value.found == "strides 16, 16, 16, 16"
+
+
+def test_detectors_backbones_take_images_of_any_bands() -> None:
+    images = torch.randn(1, 5, 64, 64)
+    for settings in (Fpn(name="test_efficientnet", channels=8), C4(depth=18), SmallCnn(width=4)):
+        assert settings.build(5).eval()(images)[0].shape[0] == 1

@@ -67,6 +67,6 @@ def get(
         f"model.backbone.name={source.network} model.backbone.weights={source.name}"
     )
     note(
-        f"a detector: ablata train RECIPE model.backbone=fpn model.backbone.name={source.network} "
+        f"a detector: ablata train RECIPE model.backbone=timm model.backbone.name={source.network} "
         f"model.backbone.weights={source.name}"
     )

@@ -36,9 +36,9 @@ class PlainDetector(PlainPart, DetectorSettings):
         """Tell whether it is trained with masks of objects, and predicts such."""
         return bool(self.masks)
 
-    def build(self, classes: int, graph: Tensor | None = None) -> PlainDetectorModel:
+    def build(self, classes: int, graph: Tensor | None = None, in_channels: int = 3) -> PlainDetectorModel:
         """Make the detector; see `DetectorSettings.build`."""
-        return PlainDetectorModel(build_module(self, classes + 1, 3), self, classes)
+        return PlainDetectorModel(build_module(self, classes + 1, in_channels), self, classes)
 
 
 def detector(thing: Any, reference: str) -> type[PlainDetector]:
@@ -53,13 +53,13 @@ def detector(thing: Any, reference: str) -> type[PlainDetector]:
 class PlainBackboneFpn(PlainPart, DetectionBackbone):
     """Feature pyramid network (FPN) of 256 channels over a backbone that is a plain module class."""
 
-    def build(self) -> BackboneFpnModule:
+    def build(self, in_channels: int = 3) -> BackboneFpnModule:
         """Make the backbone.
 
         Raises:
             SettingsError: it lacks a feature map of one of the strides 4, 8, 16 and 32.
         """
-        backbone = PlainBackboneModule(build_module(self, None, 3), 3, self.kind)
+        backbone = PlainBackboneModule(build_module(self, None, in_channels), in_channels, self.kind)
         return BackboneFpnModule(backbone, BackboneFpn().channels)
 
 

@@ -11,6 +11,7 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from ablata.base.errors import CheckpointError
@@ -105,8 +106,8 @@ def test_segmenters_and_detectors_stand_on_any_classifiers_weights(tmp_path: Pat
         assert float(model.head.classifier.weight.detach().std()) < 0.02
     pyramid = Fpn(name="mobilenetv2_100", channels=8, weights=str(tmp_path / "w.pth"), frozen_stages=2).build()
     assert loaded_weights(pyramid)[0].taken
-    frozen = {name for name, parameter in pyramid.body.named_parameters() if not parameter.requires_grad}
-    assert {"conv_stem.weight", "blocks.0.0.conv_dw.weight"} <= {name.replace("blocks_", "blocks.") for name in frozen}
+    frozen = {name for name, parameter in pyramid.backbone.named_parameters() if not parameter.requires_grad}
+    assert {"network.conv_stem.weight", "network.blocks.0.0.conv_dw.weight"} <= frozen
 
 
 def kuangliu(shortcut: bool) -> nn.Module:
@@ -169,3 +170,19 @@ def test_a_file_without_weights_by_name_is_refused_in_words(tmp_path: Path) -> N
         torch.save(content, tmp_path / "weights.pth")
         with pytest.raises(CheckpointError, match=told):
             read_state(tmp_path / "weights.pth")
+
+
+def test_a_first_convolution_is_fitted_to_the_bands_of_the_images_and_that_is_said(
+    resnet: Named, tmp_path: Path
+) -> None:
+    torch.save(resnet, tmp_path / "w.pth")
+    published = resnet["conv1.0.weight"]
+    for bands in (1, 5):
+        settings = TimmModel(name="test_resnet", weights=str(tmp_path / "w.pth"))
+        model = settings.build(5, bands)
+        settings.load_into(model)
+        fitted = model.backbone.conv1[0].weight.detach()
+        torch.testing.assert_close(fitted, adapt_input_conv(bands, published))
+        (told,) = loaded_weights(model)
+        assert any("conv1.0.weight" in note and f"{bands} band" in note for note in told.notes), told.notes
+        assert (told.left, told.new) == ((), ())

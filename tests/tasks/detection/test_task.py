@@ -104,7 +104,7 @@ def on_files(root: Path, counts: list[int], val: list[int], *changes: str) -> De
 
 def test_every_term_of_every_stage_and_level_is_logged(trained: Callable) -> None:
     sizes = "model.rpn.sizes=[[8],[16],[24],[48],[96]]"
-    pyramid = ("model.backbone=fpn", "model.backbone.name=resnet18", "model.backbone.channels=8", sizes)
+    pyramid = ("model.backbone=timm", "model.backbone.name=resnet18", "model.backbone.channels=8", sizes)
     outcome, ear = trained(recipe(backbone=pyramid))
     terms = {f"{name}_{level}" for name in ("objectness", "proposal_box") for level in range(5)}
     terms |= {"class_1", "class_2", "box_1", "box_2", "mask"}

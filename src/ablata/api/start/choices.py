@@ -124,7 +124,7 @@ def model_choices(found: Recognized, source: Source | None) -> Iterator[Choice]:
             yield Choice(f"model.backbone.weights={source.name}", given)
     else:
         yield Choice("model=mask_rcnn", "a detector in two stages learns from few images")
-        yield Choice("model.backbone=fpn", "a pyramid finds small and large objects")
+        yield Choice("model.backbone=timm", "a pyramid finds small and large objects")
         yield Choice(f"model.backbone.name={network}", begun)
         yield Choice("model.backbone.channels=128", "half the usual width, for a small set")
         yield Choice("model.head_width=512", "half the usual width, for a small set")

@@ -18,6 +18,8 @@ from ablata.models.backbones.base import Backbone, BackboneModule
 
 _FINEST = 4
 _OF_ONE_STRIDE = 4
+_OTHER_SIZE = "must match the size of tensor"
+"""What torch says where a network has positions for one size of images."""
 
 
 class TimmFeatures(Backbone):
@@ -113,7 +115,9 @@ class TimmMaps(BackboneModule):
             maps = network.forward_intermediates(
                 images, indices=self.indices, intermediates_only=True, output_fmt="NCHW"
             )
-        except AssertionError as error:
+        except (AssertionError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and _OTHER_SIZE not in str(error):
+                raise
             size = getattr(getattr(network, "patch_embed", None), "img_size", None) or ("H", "W")
             raise SettingsError(
                 "Images must have a size that the network takes",

@@ -114,7 +114,7 @@ def _loaded(path: Path, state: State, found: Match, new: tuple[str, ...], networ
         taken=len(found.tensors),
         left=found.left,
         new=new,
-        notes=_other_network(source, network),
+        notes=_other_network(source, network) + _other_bands(found),
         expected=_expected(source),
     )
 
@@ -132,6 +132,17 @@ def _other_network(source: Source | None, network: str | None) -> tuple[str, ...
         return ()
     told = f"the weights {source.name} are of timm's {source.network}, the network is {network}: both have the same"
     return (f"{told} tensors, but may pad and normalize otherwise; set name={source.network}",)
+
+
+def _other_bands(found: Match) -> tuple[str, ...]:
+    """Say that a first convolution saw red, green and blue, and what its weights for other bands are."""
+    notes = []
+    for name in found.refitted:
+        bands = found.tensors[name].shape[1]
+        how = "the sum over the three" if bands == 1 else f"the three in turn, times 3/{bands}"
+        count = "1 band" if bands == 1 else f"{bands} bands"
+        notes.append(f"{name} saw red, green and blue; for images of {count} it begins as {how}")
+    return tuple(notes)
 
 
 def _misfit(

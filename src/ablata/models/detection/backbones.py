@@ -4,7 +4,7 @@ Feature pyramid: Lin et al. 2017, arXiv 1612.03144; C4: He et al. 2017, arXiv 17
 
 Shapes: B images, H and W multiples of 32.
 
-    fpn      levels 0 to 3: [B, 256, H/4, W/4] to [B, 256, H/32, W/32]; level 4, H/64, is every second cell of level 3
+    timm     levels 0 to 3: [B, 256, H/4, W/4] to [B, 256, H/32, W/32]; level 4, H/64, is every second cell of level 3
     c4       one level: [B, 1024, H/16, W/16]; `tail` is ResNet's last stage, which regions go through one by one
     small    one level: [B, width x 2, H/4, W/4], of which a cell sees 31 x 31 pixels
 """
@@ -18,11 +18,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ablata.base.errors import SettingsError, nearest
+from ablata.base.errors import SettingsError
 from ablata.base.parts import OpenPart
 from ablata.models.backbones.any import AnyBackbone
 from ablata.models.backbones.base import BackboneModule
 from ablata.models.backbones.resnet import ResNet
+from ablata.models.backbones.timm_features import TimmFeatures, TimmMaps
 from ablata.models.backbones.weights import Loadable
 from ablata.models.detection.base import DetectionBackbone, DetectionBackboneModule
 
@@ -59,13 +60,14 @@ class _Pretrained(Loadable, DetectionBackbone):
         self.load_into(body)
         if self.norm == "frozen":
             _freeze_norms(body)
-        parts = _stages(body)
+        network = body.network if isinstance(body, TimmMaps) else body
+        parts = _stages(network)
         if len(parts) < self.frozen_stages:
             raise SettingsError(
                 "model.backbone.frozen_stages must be at most the network's parts",
                 found=f"{self.frozen_stages}, of {len(parts)}",
             )
-        for name, parameter in body.named_parameters():
+        for name, parameter in network.named_parameters():
             if any(name.startswith(f"{start}.") for part in parts[: self.frozen_stages] for start in part):
                 parameter.requires_grad_(False)
 
@@ -87,41 +89,28 @@ _STAGE = re.compile(rf"(layer|({'|'.join(_CONTAINERS)})[._])\d+$")
 class Fpn(_Pretrained):
     """Feature pyramid network (FPN) over a network of timm."""
 
-    kind: Literal["fpn"] = "fpn"
+    FORMER_KINDS = ("fpn",)
+    kind: Literal["timm"] = "timm"
     name: Annotated[str, Field(min_length=1)] = "resnet50"
     """timm's name of a network with stages of strides 4, 8, 16 and 32."""
     channels: Annotated[int, Field(ge=1)] = 256
     """Channels of every level."""
 
-    def build(self) -> FpnModule:
+    def published_name(self, name: str) -> str | None:
+        """Translate timm's name: the network is a part of ours."""
+        return f"network.{name}"
+
+    def build(self, in_channels: int = 3) -> BackboneFpnModule:
         """Make the backbone.
 
         Raises:
             SettingsError: timm has no such network, or it has other strides.
         """
-        # timm takes a second to import, and few recipes need it.
-        import timm
-
-        if not timm.is_model(self.name):
-            close = nearest(self.name, timm.list_models())
-            raise SettingsError(
-                "model.backbone.name must be a network of timm",
-                found=f"model.backbone.name={self.name}",
-                do=f"did you mean {close}?" if close else "see timm.list_models()",
-            )
-        try:
-            probe: Any = timm.create_model(self.name, pretrained=False, features_only=True)
-            strides = list(probe.feature_info.reduction())
-            chosen = tuple(strides.index(stride) for stride in (4, 8, 16, 32))
-        except (RuntimeError, ValueError, AttributeError) as error:
-            raise SettingsError(
-                "A pyramid needs a network with stages of strides 4, 8, 16 and 32",
-                found=f"{self.name}: {error}",
-                do="model.backbone.name=resnet50",
-            ) from None
-        body: Any = timm.create_model(self.name, pretrained=False, features_only=True, out_indices=chosen)
+        body = TimmFeatures(name=self.name).build_backbone(in_channels)
+        # The pyramid first: it refuses a network of other strides, whose weights need not be read.
+        module = BackboneFpnModule(body, self.channels)
         self.load_and_freeze(body)
-        return FpnModule(body, list(body.feature_info.channels()), self.channels)
+        return module
 
 
 class C4(_Pretrained):
@@ -132,12 +121,15 @@ class C4(_Pretrained):
     depth: Literal[18, 50, 101] = 50
     """Layers of the ResNet."""
 
-    def build(self) -> C4Module:
+    def build(self, in_channels: int = 3) -> C4Module:
         """Make the backbone."""
         from torchvision import models
 
         network = {18: models.resnet18, 50: models.resnet50, 101: models.resnet101}[self.depth](weights=None)
         del network.fc
+        if in_channels != 3:
+            network.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
+            nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.load_and_freeze(network)
         return C4Module(network)
 
@@ -149,9 +141,9 @@ class SmallCnn(DetectionBackbone):
     width: Annotated[int, Field(ge=1)] = 32
     """Channels of the first layers; the last have twice as many."""
 
-    def build(self) -> SmallCnnModule:
+    def build(self, in_channels: int = 3) -> SmallCnnModule:
         """Make the backbone."""
-        return SmallCnnModule(self.width)
+        return SmallCnnModule(self.width, in_channels)
 
 
 class BackboneFpn(DetectionBackbone):
@@ -177,13 +169,13 @@ class BackboneFpn(DetectionBackbone):
         """Return the backbone without weights and with nothing frozen."""
         return self.without_weights().model_copy(update={"norm": "batch"})
 
-    def build(self) -> BackboneFpnModule:
+    def build(self, in_channels: int = 3) -> BackboneFpnModule:
         """Make the backbone.
 
         Raises:
             SettingsError: it lacks a feature map of one of the strides.
         """
-        module = BackboneFpnModule(self.backbone.build_backbone(3), self.channels)
+        module = BackboneFpnModule(self.backbone.build_backbone(in_channels), self.channels)
         self.backbone.load_into(module)
         if self.norm == "frozen":
             _freeze_norms(module.backbone)
@@ -200,32 +192,8 @@ AnyDetectionBackbone = Annotated[
 ]
 
 
-class FpnModule(DetectionBackboneModule):
-    """FPN over a network of timm.
-
-    Args:
-        body: gives four maps of falling size.
-        widths: their channels.
-        channels: of every level.
-    """
-
-    def __init__(self, body: nn.Module, widths: list[int], channels: int) -> None:
-        super().__init__()
-        from torchvision.ops import FeaturePyramidNetwork
-
-        self.body = body
-        self.pyramid = FeaturePyramidNetwork(widths, channels)
-        self.channels, self.levels = channels, len(widths) + 1
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the levels, the finest first; the last is for proposals alone."""
-        maps = {str(level): one for level, one in enumerate(self.body(images))}
-        levels = list(self.pyramid(maps).values())
-        return [*levels, F.max_pool2d(levels[-1], 1, 2)]
-
-
 class BackboneFpnModule(DetectionBackboneModule):
-    """FPN over a backbone of the family.
+    """FPN over a backbone.
 
     Args:
         backbone: gives feature maps by name.
@@ -237,7 +205,14 @@ class BackboneFpnModule(DetectionBackboneModule):
         from torchvision.ops import FeaturePyramidNetwork
 
         self.backbone = backbone
-        self.names = [backbone.at_stride(stride) for stride in (4, 8, 16, 32)]
+        try:
+            self.names = [backbone.at_stride(stride) for stride in (4, 8, 16, 32)]
+        except SettingsError as error:
+            raise SettingsError(
+                "A feature pyramid needs a network with maps of strides 4, 8, 16 and 32",
+                found=error.found,
+                do="take another, such as model.backbone=timm model.backbone.name=resnet50",
+            ) from None
         self.pyramid = FeaturePyramidNetwork([backbone.widths[name] for name in self.names], channels)
         self.channels, self.levels = channels, len(self.names) + 1
 
@@ -273,11 +248,18 @@ class SmallCnnModule(DetectionBackboneModule):
 
     Args:
         width: channels of the first three.
+        in_channels: of the images.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, in_channels: int = 3) -> None:
         super().__init__()
-        plan = [(3, width, 2), (width, width, 2), (width, width, 1), (width, 2 * width, 1), (2 * width, 2 * width, 1)]
+        plan = [
+            (in_channels, width, 2),
+            (width, width, 2),
+            (width, width, 1),
+            (width, 2 * width, 1),
+            (2 * width, 2 * width, 1),
+        ]
         self.body = nn.Sequential(*(_block(before, after, stride) for before, after, stride in plan))
         self.channels, self.levels = 2 * width, 1
 

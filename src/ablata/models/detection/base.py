@@ -1,8 +1,9 @@
 """Base of object detectors: settings, the network's interface, detections of an image.
 
-Shapes: B images, H and W of the batch, N detections of an image, M side of a box's mask, K classes.
+Shapes: B images, H and W of the batch, N detections of an image, M side of a box's mask, K classes,
+C channels of the image.
 
-    images  [B, 3, H, W]     boxes [N, 4]     labels [N] in [0, K)     scores [N]     masks [N, M, M] or [N, H, W]
+    images  [B, C, H, W]     boxes [N, 4]     labels [N] in [0, K)     scores [N]     masks [N, M, M] or [N, H, W]
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ class DetectorSettings(Settings):
     """Largest number of detections of an image."""
 
     @abstractmethod
-    def build(self, classes: int, graph: Tensor | None = None) -> Detector:
+    def build(self, classes: int, graph: Tensor | None = None, in_channels: int = 3) -> Detector:
         """Make the detector; weights come from torch's global generator.
 
         Args:
             classes: K, without the background.
             graph: float [K + 1, K + 1], for relations between classes; None: there is none.
+            in_channels: C, of the images.
         """
 
     @abstractmethod
@@ -80,7 +82,7 @@ class Detector(nn.Module, ABC):
         """Return the loss terms where there is a truth, else each image's detections.
 
         Args:
-            images: float [B, 3, H, W], an image at the upper left, 0 beside it.
+            images: float [B, C, H, W], an image at the upper left, 0 beside it.
             sizes: height and width of each image in the batch; None: all of it.
             objects: the truth, in training; masks bool.
             most: boxes that are proposed in testing; None: as the settings say.
@@ -173,8 +175,9 @@ class DetectionBackbone(Settings):
     """Whether its last stage works on each region by itself, as in C4."""
 
     @abstractmethod
-    def build(self) -> DetectionBackboneModule:
-        """Make the backbone; weights come from torch's global generator, or from `weight_files`."""
+    def build(self, in_channels: int = 3) -> DetectionBackboneModule:
+        """Make the backbone for images of C channels; weights come from torch's global generator, or from
+        `weight_files`."""
 
     def weight_files(self) -> tuple[str, ...]:
         """Return the files of weights that the backbone begins with, or their names; here none."""
@@ -190,7 +193,7 @@ class DetectionBackbone(Settings):
 
 
 class DetectionBackboneModule(nn.Module):
-    """Base of detectors' backbones: maps images [B, 3, H, W] to a list of feature maps, the finest first.
+    """Base of detectors' backbones: maps images [B, C, H, W] to a list of feature maps, the finest first.
 
     Attributes:
         channels: of every level.

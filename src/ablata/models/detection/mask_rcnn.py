@@ -155,17 +155,18 @@ class MaskRcnn(DetectorSettings):
             )
         return self.model_copy(update=update)
 
-    def build(self, classes: int, graph: Tensor | None = None) -> MaskRcnnNetwork:
+    def build(self, classes: int, graph: Tensor | None = None, in_channels: int = 3) -> MaskRcnnNetwork:
         """Make the model; weights come from torch's global generator.
 
         Args:
             classes: K, without the background.
             graph: float [K + 1, K + 1], for relations between classes.
+            in_channels: of the images.
 
         Raises:
             SettingsError: anchors do not fit the levels, or heads the features.
         """
-        return MaskRcnnNetwork(self, classes, graph)
+        return MaskRcnnNetwork(self, classes, graph, in_channels)
 
 
 class MaskRcnnNetwork(Detector):
@@ -175,12 +176,13 @@ class MaskRcnnNetwork(Detector):
         settings: all of it.
         classes: K.
         graph: float [K + 1, K + 1]; None: no relations between classes.
+        in_channels: of the images.
     """
 
-    def __init__(self, settings: MaskRcnn, classes: int, graph: Tensor | None) -> None:
+    def __init__(self, settings: MaskRcnn, classes: int, graph: Tensor | None, in_channels: int = 3) -> None:
         super().__init__()
         self.settings, self.classes = settings, classes + 1
-        self.backbone = settings.backbone.build()
+        self.backbone = settings.backbone.build(in_channels)
         levels, channels = self.backbone.levels, self.backbone.channels
         if len(settings.rpn.sizes) != levels:
             raise SettingsError(
@@ -250,7 +252,7 @@ class MaskRcnnNetwork(Detector):
         """Return the loss terms where there is a truth, else each image's detections.
 
         Args:
-            images: normalised [B, 3, H, W], H and W multiples of 32.
+            images: normalised [B, in_channels, H, W], H and W multiples of 32.
             sizes: height and width of each image in the batch; None: all of it.
             objects: the truth; masks bool.
             most: boxes that are proposed in testing; None: as the settings say.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from ablata.models.weights.files import State
 
 COUNTER = "num_batches_tracked"
 """Files older than torch 0.4.1 do not count batches; the count matters to a cumulative average only."""
+_COLOURS = 3
 _DEPTH = 3
 """How many words of a name may stand before the network's own: `backbone.body.`."""
 
@@ -33,6 +34,7 @@ class Match:
         new: names of the network that the file has nothing for.
         misshapen: names of the network that the file has in another shape, with both shapes, the file's first.
         how: `by name`, `by name behind backbone.`, `by order and shape`.
+        refitted: names of the network whose tensors saw images of other bands in the file, see `refit_bands`.
     """
 
     tensors: Mapping[str, Tensor]
@@ -40,6 +42,7 @@ class Match:
     new: tuple[str, ...]
     misshapen: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
     how: str
+    refitted: tuple[str, ...] = ()
 
     def lacking(self, needed: set[str]) -> list[str]:
         """Return the needed names that the file does not fill."""
@@ -60,6 +63,13 @@ def match(state: State, own: Mapping[str, Tensor], translate: Translate, needed:
     """
     own = {name: tensor for name, tensor in own.items() if not name.endswith(COUNTER)}
     needed = needed & own.keys()
+    best = _best(state, own, translate, needed)
+    changed = [name for name, tensor in best.tensors.items() if tensor.shape != own[name].shape]
+    tensors = {**best.tensors, **{name: refit_bands(best.tensors[name], own[name].shape[1]) for name in changed}}
+    return replace(best, tensors=tensors, refitted=tuple(changed))
+
+
+def _best(state: State, own: Mapping[str, Tensor], translate: Translate, needed: set[str]) -> Match:
     found = {name: tensor for name, tensor in state.tensors.items() if not name.endswith(COUNTER)}
     named = [_by_name(found, own, one, prefix) for prefix in _prefixes(found, len(needed)) for one in (str, translate)]
     best = min(named, key=lambda one: (len(one.lacking(needed)), -len(one.tensors)))
@@ -69,6 +79,26 @@ def match(state: State, own: Mapping[str, Tensor], translate: Translate, needed:
             if ordered is not None:
                 return ordered
     return best
+
+
+def refit_bands(weight: Tensor, bands: int) -> Tensor:
+    """Return the weights of a convolution over colours [O, 3, k, k] as one over images of other bands.
+
+    One band sees the sum of the three, as grey did. More see the three in turn, times 3 over their number, so that
+    outputs stay about as large. As timm has it (`adapt_input_conv`).
+
+    Args:
+        weight: of the file.
+        bands: of the images.
+
+    Returns:
+        Tensor [O, bands, k, k].
+    """
+    if bands == 1:
+        return weight.sum(1, keepdim=True)
+    count = weight.shape[1]
+    repeated = weight.repeat(1, -(-bands // count), 1, 1)[:, :bands]
+    return repeated * (count / bands)
 
 
 def parting(state: State, own: Mapping[str, Tensor], needed: set[str]) -> str:
@@ -115,12 +145,19 @@ def _by_name(found: Mapping[str, Tensor], own: Mapping[str, Tensor], translate: 
 
 
 def _fitted(tensor: Tensor, own: Tensor) -> Tensor | None:
-    """Return a tensor in the shape of the network's; None: it does not fit. A 1x1 convolution is a linear layer."""
-    if tensor.shape == own.shape:
+    """Return a tensor in the shape of the network's, or one of a convolution over colours as it is; None: it does not
+    fit. A 1x1 convolution is a linear layer."""
+    if tensor.shape == own.shape or _of_other_bands(tensor, own):
         return tensor
     without = [side for side in tensor.shape if side > 1] == [side for side in own.shape if side > 1]
     linear = {tensor.ndim, own.ndim} == {2, 4} and tensor.shape[:2] == own.shape[:2]
     return tensor.reshape(own.shape) if linear and without else None
+
+
+def _of_other_bands(tensor: Tensor, own: Tensor) -> bool:
+    """Tell whether both are weights of a network's first convolution, that of the file over three colours."""
+    spatial = tensor.ndim == own.ndim == 4 and tensor.shape[1] == _COLOURS and own.shape[1] != _COLOURS
+    return spatial and (tensor.shape[0], *tensor.shape[2:]) == (own.shape[0], *own.shape[2:])
 
 
 def _by_order(found: Mapping[str, Tensor], own: Mapping[str, Tensor], needed: set[str], prefix: str) -> Match | None:
@@ -138,7 +175,7 @@ def _by_order(found: Mapping[str, Tensor], own: Mapping[str, Tensor], needed: se
     if len(theirs) == len(first) + len(rest) and all(_alike(*pair, found, own) for pair in behind[:-1]):
         pairs += [pair for pair in behind if _alike(*pair, found, own)]
     names = {here[leaf]: there[leaf] for there, here in pairs for leaf in here}
-    tensors = {ours: found[name].reshape(own[ours].shape) for ours, name in names.items()}
+    tensors = {ours: fitted for ours, name in names.items() if (fitted := _fitted(found[name], own[ours])) is not None}
     used = set(names.values())
     return Match(
         tensors,
