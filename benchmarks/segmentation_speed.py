@@ -1,18 +1,18 @@
-"""Segmenters' answers a second for one image: BiSeNet beside its public re-implementation and DeepLabV3+, in turns.
+"""Segmenters' answers a second for one image: BiSeNet and DDRNet beside public code, and DeepLabV3+, in turns.
 
-The peers are a user's copy of CoinCheung/BiSeNet (its lib/, unchanged), and segmentation_models_pytorch's DeepLabV3+ on
-the same backbone, where it is installed (pip install --no-deps --target FOLDER segmentation-models-pytorch). All have
-19 classes, random weights and normalisation in evaluation; ours takes the weights of the re-implementation first and
-gives the same logits. All run in bf16 under autocast, channels_last, and with the C allocator kept from giving memory
-back; --compile compiles all, on a processor with weights frozen (the compiler then folds normalisation into
-convolutions and packs weights), on a GPU with CUDA graphs.
+The peers are a user's copy of CoinCheung/BiSeNet (its lib/, unchanged), one of ydhongHIT/DDRNet (its
+segmentation/DDRNet_23_slim.py), and segmentation_models_pytorch's DeepLabV3+ on the same backbone, where it is
+installed (pip install 'ablata[smp]'). All have 19 classes, random weights and normalisation in evaluation; ours takes
+the weights of the public network of its form first and gives the same logits. All run in bf16 under autocast,
+channels_last, and with the C allocator kept from giving memory back; --compile compiles all, on a processor with
+weights frozen (the compiler then folds normalisation into convolutions and packs weights), on a GPU with CUDA graphs.
 
 Two answers are timed: logits of the image's size, and the likeliest class of each of its pixels. Peers enlarge logits
 and take the largest, in one compiled graph with --compile; ours never has the large logits (tasks/class_maps.py). A
 network that cannot take an image's size gets the next multiple of 32 that it can, as its own code does.
 
-    python benchmarks/segmentation_speed.py --peer FOLDER [--smp FOLDER] [--sizes 1024x2048 720x960] [--turns 15]
-        [--threads 2] [--device cpu] [--compile] [--output PAGE.md]
+    python benchmarks/segmentation_speed.py [--peer FOLDER] [--ddrnet FOLDER] [--smp FOLDER]
+        [--sizes 1024x2048 720x960] [--turns 15] [--threads 2] [--device cpu] [--compile] [--output PAGE.md]
 """
 
 from __future__ import annotations
@@ -38,13 +38,17 @@ from ablata.engine.hardware.precision import choose_precision
 from ablata.models.segmentation.base import Segmenter
 from ablata.models.segmentation.bisenet.published import compat, paper
 from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
+from ablata.models.segmentation.ddrnet import DDRNet
 from ablata.records.fingerprint import environment
 from ablata.tasks.segmentation.argmax import argmax_upsampled
 
 CLASSES = 19
 PEER_MULTIPLE = 32
 """A side that the re-implementation's own evaluation rounds up to."""
-REFERENCE = "BiSeNetV1, CoinCheung/BiSeNet"
+DDRNET_MULTIPLE = 8
+"""A side that the authors' DDRNet takes: it rounds the size of its maps at 1/8 down, and cannot add them else."""
+REFERENCES = ("BiSeNetV1, CoinCheung/BiSeNet", "DDRNet-23-slim, ydhongHIT/DDRNet")
+"""What others are compared with: the first that is there."""
 ANSWERS = ("logits", "classes")
 
 
@@ -62,7 +66,10 @@ class Logits(nn.Module):
             size = (images.shape[-2], images.shape[-1])
             out: Tensor = self.network.full_size(found, size)["logits"]
             return out
-        return found[0] if isinstance(found, tuple) else found
+        logits: Tensor = found[0] if isinstance(found, tuple) else found
+        if logits.shape[-1] == images.shape[-1]:
+            return logits
+        return nn.functional.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class Likeliest(Logits):
@@ -142,12 +149,21 @@ def public(folder: Path) -> dict[str, nn.Module]:
     return made
 
 
-def with_weights_of(settings: Any, peer: nn.Module) -> Segmenter:
+def public_ddrnet(folder: Path) -> nn.Module:
+    """Return DDRNet-23-slim of a copy of ydhongHIT/DDRNet, without auxiliary head, normalised as in one process."""
+    sys.path.insert(0, str(folder / "segmentation"))
+    module = importlib.import_module("DDRNet_23_slim")
+    with patch.object(module, "BatchNorm2d", nn.BatchNorm2d):
+        network: nn.Module = module.DualResNet_imagenet()
+    return network.eval()
+
+
+def with_weights_of(settings: Any, peer: nn.Module, without: Any = ()) -> Segmenter:
     """Return our network with the weights of the peer's; auxiliary heads, which neither runs here, are left out."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "peer.pth"
         torch.save(peer.state_dict(), path)
-        chosen = settings.model_copy(update={"weights": str(path), "aux": ()})
+        chosen = settings.model_copy(update={"weights": str(path), "aux": without})
         network: Segmenter = chosen.build(CLASSES)
         chosen.load_into(network)
     return network.eval()
@@ -161,7 +177,7 @@ def difference(own: Segmenter, peer: nn.Module) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
-def contenders(peer: Path | None, smp: Path | None) -> list[Contender]:
+def contenders(peer: Path | None, ddrnet: Path | None, smp: Path | None) -> list[Contender]:
     """Build every network that can be had; prints how far equal ones are apart."""
     torch.manual_seed(0)
     first, second = compat().model_copy(update={"aux": ()}), BiSeNetV2()
@@ -179,6 +195,15 @@ def contenders(peer: Path | None, smp: Path | None) -> list[Contender]:
             found.append(Contender(f"{name}, ours", own))
             found.append(Contender(f"{key}, CoinCheung/BiSeNet", theirs[key], PEER_MULTIPLE))
     found.append(Contender("BiSeNet (paper), ours", paper().build(CLASSES).eval()))
+    slim = DDRNet(aux=None)
+    if ddrnet is None:
+        found.append(Contender("DDRNet-23-slim, ours", slim.build(CLASSES).eval()))
+    else:
+        authors = public_ddrnet(ddrnet)
+        own = with_weights_of(slim, authors, None)
+        print(f"DDRNet-23-slim: logits differ from its authors' by {difference(own, authors):.1e} of the largest")
+        found.append(Contender("DDRNet-23-slim, ours", own))
+        found.append(Contender(REFERENCES[1], authors, DDRNET_MULTIPLE))
     if smp is not None:
         sys.path.append(str(smp))
     try:
@@ -238,7 +263,7 @@ def _seconds(run: Callable[[Tensor], Tensor], image: Tensor) -> float:
 
 def table(rows: list[Row]) -> list[str]:
     """Return a Markdown table: milliseconds, classes a second, and how many times as many as the reference's."""
-    reference = next((row for row in rows if row.name == REFERENCE), rows[0])
+    reference = next((row for name in REFERENCES for row in rows if row.name == name), rows[0])
     lines = [
         f"| network | images | logits | classes | images/s to classes | beside {reference.name} |",
         "|---|---|---:|---:|---:|---:|",
@@ -261,7 +286,7 @@ def page(tables: list[tuple[str, list[Row]]], asked: argparse.Namespace) -> str:
     device = asked.device if asked.device == "cpu" else torch.cuda.get_device_name()
     flags = " ".join(["--compile"] if asked.compile else [])
     command = (
-        f"python benchmarks/segmentation_speed.py --peer FOLDER --smp FOLDER --sizes {' '.join(asked.sizes)} "
+        f"python benchmarks/segmentation_speed.py {_peers(asked)}--sizes {' '.join(asked.sizes)} "
         f"--turns {asked.turns} --threads {asked.threads} --device {asked.device} {flags}".rstrip()
     )
     where = f"{here['processor']}, {asked.threads} threads" if asked.device == "cpu" else device
@@ -280,10 +305,15 @@ def page(tables: list[tuple[str, list[Row]]], asked: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
+def _peers(asked: argparse.Namespace) -> str:
+    return "".join(f"--{name} FOLDER " for name in ("peer", "ddrnet", "smp") if getattr(asked, name) is not None)
+
+
 def main() -> None:
     """Measure, print, and write a Markdown page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", type=Path, help="a copy of CoinCheung/BiSeNet")
+    parser.add_argument("--ddrnet", type=Path, help="a copy of ydhongHIT/DDRNet")
     parser.add_argument("--smp", type=Path, help="folder that segmentation_models_pytorch is installed in")
     parser.add_argument("--sizes", nargs="+", default=["1024x2048", "720x960"], help="height x width")
     parser.add_argument("--turns", type=int, default=15)
@@ -294,9 +324,11 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.peer is not None and not (asked.peer / "lib" / "models" / "bisenetv1.py").is_file():
         parser.error("--peer must be a copy of CoinCheung/BiSeNet, with lib/models/bisenetv1.py")
+    if asked.ddrnet is not None and not (asked.ddrnet / "segmentation" / "DDRNet_23_slim.py").is_file():
+        parser.error("--ddrnet must be a copy of ydhongHIT/DDRNet, with segmentation/DDRNet_23_slim.py")
     torch.set_num_threads(asked.threads)
     print(keep_memory())
-    found, device = contenders(asked.peer, asked.smp), torch.device(asked.device)
+    found, device = contenders(asked.peer, asked.ddrnet, asked.smp), torch.device(asked.device)
     tables = []
     for compiled in (False, True) if asked.compile else (False,):
         for text in asked.sizes:

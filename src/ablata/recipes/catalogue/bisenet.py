@@ -231,8 +231,8 @@ def ddrnet_scenes() -> Segment:
     """A narrow DDRNet that names the class of every pixel of generated street scenes of 64x64 pixels.
 
     Command: ablata train ddrnet_scenes
-    Expected: not measured
-    Time: not measured
+    Expected: 41.0 +- 1.2 mIoU under ss on val (seeds 0 to 2; 39.6 to 41.7)
+    Time: 1 min 26 s on one core of an AMD EPYC whose other programs took most of it
     Source: none; the network of Hong et al. 2021, arXiv 2101.06085, to try it without data files
     """
     return Segment(

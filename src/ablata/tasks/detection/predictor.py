@@ -79,7 +79,8 @@ class DetectionPredictor(Predictor):
     @classmethod
     def build_network(cls, settings: Any, contract: Mapping[str, Any]) -> nn.Module:
         """Build the detector without its weights; its class graph is one of them."""
-        network: nn.Module = settings.model.without_weights().build(len(contract["classes"]))
+        settings_alone = settings.model.without_weights()
+        network: nn.Module = settings_alone.build(len(contract["classes"]), in_channels=contract["channels"])
         return network
 
     @property

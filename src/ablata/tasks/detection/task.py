@@ -122,7 +122,7 @@ class Detect(DatasetRecipe):
         """Count the detector for the data's nominal shape, with as many regions as there can be in testing."""
         shape = self.data.nominal_shape()
         with torch.device(self.model.counted_on), torch.random.fork_rng(devices=[]):
-            model = self.model.build(shape.classes)
+            model = self.model.build(shape.classes, in_channels=shape.channels)
             return count(model, torch.zeros(1, shape.channels, shape.height, shape.width))
 
     def data_fingerprint(self, cache: Path) -> str:
@@ -214,7 +214,8 @@ class DetectTask(DatasetTask[DetectionBatch]):
                 "Masks are trained where every object has one", found=_maskless(data), do="set model.masks=null",
             )  # fmt: skip
         self.graph = class_graph(recipe, data)
-        self.model: Detector = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
+        graph = torch.from_numpy(self.graph.matrix).float()
+        self.model: Detector = recipe.model.build(len(data.classes), graph, data.channels)
         initialize_lazy(self.model, self.example())
         self.load_batches(seed, masks=self.masks)
         self.last_scores: dict[tuple[str, str], tuple[float, ...]] = {}
