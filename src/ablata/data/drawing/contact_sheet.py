@@ -84,7 +84,7 @@ def _pixels(batch: ImageBatch, normalizer: Normalizer, count: int) -> list[np.nd
     images = batch.images[:count].cpu()
     if images.dtype != torch.uint8:
         images = normalizer.undo(images.float()).round().to(torch.uint8)
-    images = images.expand(-1, 3, -1, -1)
+    images = images[:, :3] if images.shape[1] >= 3 else images[:, [0, 0, 0]]
     return list(images.permute(0, 2, 3, 1).contiguous().numpy())
 
 

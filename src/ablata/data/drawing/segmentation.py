@@ -18,11 +18,16 @@ _RIGHT, _WRONG, _UNCOUNTED = (232, 232, 232), (208, 32, 48), (96, 96, 96)
 _LINE, _SQUARE, _MARGIN = 20, 14, 8
 
 
+def as_colors(pixels: np.ndarray) -> np.ndarray:
+    """Return an image of any bands, uint8 [H, W, C], as one of three to be looked at: the first three, or the first."""
+    return pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., [0, 0, 0]]
+
+
 def overlay(pixels: np.ndarray, labels: np.ndarray, palette: Sequence[Color], fraction: float = 0.55) -> np.ndarray:
     """Blend an image with its label map.
 
     Args:
-        pixels: uint8 [H, W, 3].
+        pixels: uint8 [H, W, C], see `as_colors`.
         labels: uint8 [H, W]; ignored pixels stay as they are.
         palette: the colour of each class.
         fraction: of the label's colour, in 0..1.
@@ -30,6 +35,7 @@ def overlay(pixels: np.ndarray, labels: np.ndarray, palette: Sequence[Color], fr
     Returns:
         uint8 [H, W, 3].
     """
+    pixels = as_colors(pixels)
     blended = pixels + (paint(labels, palette).astype(np.float32) - pixels) * fraction
     shown: np.ndarray = np.where((labels == IGNORE)[..., None], pixels, blended.round().astype(np.uint8))
     return shown
@@ -100,7 +106,7 @@ def segmentation_sheet(
         one = batch.narrow(row, row + 1).to("cpu")
         pixels = one.images if one.images.dtype == torch.uint8 else normalizer.undo(one.images.float()).round()
         labels = torch.from_numpy(paint(one.labels[0].numpy(), data.table.palette)).permute(2, 0, 1)
-        image = pixels[0].to(torch.uint8)
+        image = torch.from_numpy(as_colors(pixels[0].to(torch.uint8).permute(1, 2, 0).numpy())).permute(2, 0, 1)
         blended = torch.lerp(image.float(), labels.float(), _FRACTION).round().to(torch.uint8)
         cells.append(torch.cat([image, labels, blended], dim=2))
         captions.append([f"sample {int(one.index[0])}", _seen(one.labels[0], data)])

@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -40,6 +40,7 @@ stored, as torchvision's references have it. Masks are turned as their own files
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 """Endings of files that are read as images."""
+COLORS = 3
 MOST_PIXELS = 178_956_970
 """PIL refuses larger images, which may be made to fill a memory."""
 QUIET_PIXELS = MOST_PIXELS // 2
@@ -63,7 +64,8 @@ class ImageRules:
     Attributes:
         orientation: whether images are turned as the camera noted.
         bits: of the values in 16-bit files, 8 to 16: the highest becomes white; None: 16.
-        bands: which bands of a file of several are red, green and blue, counted from 0; None: the first three.
+        bands: which bands of a file of several are red, green and blue, counted from 0; another number of them is for
+            `decode_bands`, and of those the first three are shown; None: the first three.
         max_pixels: an image may have so many.
         span: values of more than 8 bits that become black and white, lower and higher ones too; None: all of `bits`.
         page: which page of files of several is read, counted from 0; None: files have one.
@@ -71,10 +73,23 @@ class ImageRules:
 
     orientation: Orientation = "applied"
     bits: int | None = None
-    bands: tuple[int, int, int] | None = None
+    bands: tuple[int, ...] | None = None
     max_pixels: int = MOST_PIXELS
     span: tuple[float, float] | None = None
     page: int | None = None
+
+    @property
+    def channels(self) -> int:
+        """Return how many bands are read: 3, or as many as are chosen."""
+        return COLORS if self.bands is None else len(self.bands)
+
+    @property
+    def shown(self) -> ImageRules:
+        """Return the rules by which it is drawn: in three bands, the first of those that are read."""
+        if self.channels == COLORS or self.bands is None:
+            return self
+        first, second = self.bands[:2]
+        return replace(self, bands=(first, second, self.bands[2] if self.channels > COLORS else first))
 
     @property
     def says_depth(self) -> bool:
@@ -194,13 +209,39 @@ def any_size(pixels: int) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
+def decode_bands(image: Image.Image, where: str, rules: ImageRules = RULES) -> tuple[np.ndarray, ImageFacts]:
+    """Decode to uint8 [H, W, C], C the number of bands that the rules choose, 3 where they choose none.
+
+    Args:
+        image: opened by `open_image`.
+        where: the file, for messages.
+        rules: orientation, bits, bands.
+
+    Raises:
+        DataError: as `decode_rgb`.
+    """
+    bands = rules.bands
+    if bands is None or len(bands) == COLORS:
+        rgb, facts = decode_rgb(image, where, rules)
+        return np.asarray(rgb), facts
+    with decoding(where):
+        _refuse_absent(bands, image.layout.samples if isinstance(image, BandedTiff) else len(image.getbands()))
+    # Three at a time, so that every rule holds for them as it does for colours.
+    decoded = []
+    for start in range(0, len(bands), COLORS):
+        part = bands[start : start + COLORS]
+        rgb, facts = decode_rgb(image, where, replace(rules, bands=(*part, *part, *part)[:COLORS]))
+        decoded.append(np.asarray(rgb)[..., : len(part)])
+    return np.concatenate(decoded, axis=-1), facts
+
+
 def to_rgb(image: Image.Image, where: str, rules: ImageRules = RULES) -> Image.Image:
     """Decode to 8-bit RGB; see `decode_rgb`."""
     return decode_rgb(image, where, rules)[0]
 
 
 def decode_rgb(image: Image.Image, where: str, rules: ImageRules = RULES) -> tuple[Image.Image, ImageFacts]:
-    """Decode to 8-bit RGB, and tell what is worth knowing.
+    """Decode to 8-bit RGB, and tell what is worth knowing. Of other numbers of bands the first three are shown.
 
     Grey becomes three equal channels, palettes and CMYK their colours, 16 bits are scaled to 8, transparent pixels show
     white behind them. A TIFF's fourth band is no transparency unless it is opaque everywhere: it may be infrared.
@@ -214,6 +255,7 @@ def decode_rgb(image: Image.Image, where: str, rules: ImageRules = RULES) -> tup
         DataError: the pixels cannot be decoded, have a type without a meaning as an image (floating point), or need a
             rule that was not given.
     """
+    rules = rules.shown
     with decoding(where), warnings.catch_warnings(), any_size(image.width * image.height):
         warnings.simplefilter("ignore", UserWarning)
         if isinstance(image, BandedTiff):
@@ -271,11 +313,11 @@ def _unchosen(where: str, count: int) -> DataError:
     return DataError(
         "An image must have one band or three, or data.bands must choose three",
         found=f"{where}: {count} bands{last}",
-        do=f"set data.bands={some} for the first, or others",
+        do=f"set data.bands={some} for the first, or others; for masks any number of them",
     )
 
 
-def _refuse_absent(bands: tuple[int, int, int], count: int) -> None:
+def _refuse_absent(bands: tuple[int, ...], count: int) -> None:
     if max(bands) >= count:
         raise ValueError(f"data.bands={list(bands)} of {count} bands, counted from 0")
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from ablata.data.io.decode import RULES, ImageRules, decoding, open_image, to_rgb, upright_size
+from ablata.data.io.decode import RULES, ImageRules, decode_bands, decoding, open_image, upright_size
 from ablata.data.io.headers import page_count
 from ablata.data.io.tiff import BandedTiff, TiffLayout
 
@@ -24,7 +24,7 @@ class ImageWindows:
     whole when it is opened, and parts are cut from that.
 
     Args:
-        pixels: uint8 [H, W, 3]; None: parts come from the file.
+        pixels: uint8 [H, W, C]; None: parts come from the file.
         size: height and width.
     """
 
@@ -47,7 +47,7 @@ class ImageWindows:
             layout = TiffLayout.read(stream) if image.format == "TIFF" and page_count(image) == 1 else None
             stands = layout is not None and (layout.orientation == 1 or rules.orientation == "ignored")
             if layout is None or not (stands and layout.is_divided) or isinstance(image, BandedTiff):
-                yield cls(np.asarray(to_rgb(image, str(file), rules)), size)
+                yield cls(decode_bands(image, str(file), rules)[0], size)
                 return
             image.close()
             windows = cls(None, size)
@@ -60,7 +60,7 @@ class ImageWindows:
         return self._pixels is not None
 
     def read(self, top: int, left: int, bottom: int, right: int) -> np.ndarray:
-        """Return a part, uint8 [h, w, 3], cut at the borders of the image.
+        """Return a part, uint8 [h, w, C], cut at the borders of the image.
 
         Args:
             top: first row.
@@ -88,10 +88,10 @@ class ImageWindows:
         stream, layout, where, rules = self._file
         with decoding(where):
             part = layout.part(stream, top, left, bottom, right)
-        return np.asarray(to_rgb(part, where, rules))
+        return decode_bands(part, where, rules)[0]
 
     def shrunk(self, step: int) -> np.ndarray:
-        """Return every `step`th row and column, uint8 [ceil(H / step), ceil(W / step), 3].
+        """Return every `step`th row and column, uint8 [ceil(H / step), ceil(W / step), C].
 
         Raises:
             DataError: a part does not decode.

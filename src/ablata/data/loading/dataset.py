@@ -102,7 +102,7 @@ class Dataset(ABC, Generic[BatchT]):
         left_out: files and classes that could not be used, and why, one a line.
 
     Attributes:
-        channels: 1 or 3 (red, green, blue).
+        channels: 1, 3 (red, green, blue), or another number of bands.
         test_hint: what gives the set a test split, where it has none and there is a setting for it.
     """
 

@@ -62,6 +62,7 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
         self.table, self._augment, self._stores, self._later = table, augment, dict(stores), later or {}
         self._test_digest, self._names = test_digest, names or {}
         self._planes: dict[Source, Tensor] = {}
+        self.channels = next(iter(self._stores.values())).channels
         self.image_size = self._trained_size()
         self.notices = (*notices, *self.notices, *self._own_notices())
 
@@ -102,7 +103,7 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
         store = self._store(source)
         if source not in self._planes:
             self._planes[source] = torch.from_numpy(store.planes)
-        return PairReader(self._planes[source], store.starts, store.sizes)
+        return PairReader(self._planes[source], store.starts, store.sizes, store.channels)
 
     def augmenter(self, seed: int, channels_last: bool = False) -> JointAugmenter:
         """Return the augmentation of a run with this seed."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -67,6 +67,7 @@ class PairFiles:
 class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
     """Settings of segmentation data sets in files; the base of several, not itself a choice."""
 
+    ANY_BANDS: ClassVar[bool] = True
     kind: str
     """Which set."""
     root: Annotated[str | None, INCIDENTAL, ON_DISK] = None
@@ -80,7 +81,8 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
     augment: JointAugment = JointAugment(flip=True)
     """Augmentation of training batches."""
     mean: tuple[float, ...] = IMAGENET_MEAN
-    """Mean of red, green, blue over the training set, in 0..1."""
+    """Mean of red, green, blue over the training set, in 0..1; of another number of bands those of the training set are
+    measured where ImageNet's stand here."""
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of red, green, blue, in 0..1."""
 
@@ -112,13 +114,14 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
         if test := pairs.get("test"):
             splits["test"] = Split("test", np.arange(len(test), dtype=np.int64))
             later["test"] = lambda: decoded_pairs(_digest(found, "test", cache)[:32], test, table, cache, rules)
+        mean, std = self._constants(stores["train"], found.splits["train"].index)
         data = SegmentationDataset(
             stores,
             table,
             splits=splits,
             fingerprint=combined([*digests.values(), *own]),
-            mean=self.mean,
-            std=self.std,
+            mean=mean,
+            std=std,
             augment=self.augment,
             backend=backend_name("pil", None, orientation=self.orientation),
             notices=(*shared, *found.notices),
@@ -128,6 +131,22 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
         )
         _refuse_pointless(data, found.root)
         return data
+
+    def _constants(self, store: PairStore, index: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each channel.
+
+        Raises:
+            DataError: there are fewer or more than channels.
+        """
+        if store.channels != len(IMAGENET_MEAN) and (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
+            return store.statistics(index)
+        if not len(self.mean) == len(self.std) == store.channels:
+            raise DataError(
+                "data.mean and data.std must have a number for each band",
+                found=f"{len(self.mean)} and {len(self.std)}, of {store.channels} bands",
+                do="leave them out to have them measured" if store.channels != len(IMAGENET_MEAN) else None,
+            )
+        return self.mean, self.std
 
 
 ONE_CLASS = "A set must have two classes or more: with one, every pixel that counts is right, and mIoU is 100"
@@ -194,7 +213,7 @@ class MaskFolder(SplitRule, SegmentationFileSettings):
         """Return the shape that complexity is counted for, with the 19 classes of Cityscapes."""
         crop = self.augment.crop
         height, width = (crop.height, crop.width) if crop else (512, 512)
-        return NominalShape(classes=19 + (self.void == "class"), channels=3, height=height, width=width)
+        return NominalShape(classes=19 + (self.void == "class"), channels=self.band_count, height=height, width=width)
 
     def folder_names(self) -> FolderNames:
         """Return what the folders and the masks are called."""

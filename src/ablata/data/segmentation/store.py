@@ -15,7 +15,16 @@ from torch import Tensor
 
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
-from ablata.data.io.decode import MOST_PIXELS, RULES, ImageRules, decode_rgb, open_image, refuse_dark, upright_size
+from ablata.data.io.decode import (
+    COLORS,
+    MOST_PIXELS,
+    RULES,
+    ImageRules,
+    decode_bands,
+    open_image,
+    refuse_dark,
+    upright_size,
+)
 from ablata.data.io.headers import orientation_of
 from ablata.data.io.masks import load_mask, open_mask
 from ablata.data.labels.mask_files import Palettes, palette_of, raw_values, size_advice
@@ -24,8 +33,6 @@ from ablata.data.loading.cache import load_array, require_space, stored_arrays
 from ablata.data.loading.loaders import BatchIndices, BatchReader
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
-PLANES = 4
-"""Red, green, blue, label."""
 _VERSION = 2
 _AHEAD = 64
 """Images that are decoded before they are written."""
@@ -44,19 +51,35 @@ class PairStore:
     """Decoded images with their masks.
 
     Attributes:
-        planes: uint8 [total], one sample after the other, each [PLANES, H, W].
+        planes: uint8 [total], one sample after the other, each [channels + 1, H, W], the label last.
         sizes: int64 [n, 2], height and width.
         pixels: int64 [n, 256], pixels of each label in each sample.
+        channels: of the images.
     """
 
     planes: np.ndarray
     sizes: np.ndarray
     pixels: np.ndarray
+    channels: int = COLORS
 
     @property
     def starts(self) -> np.ndarray:
         """Return int64 [n + 1], where in `planes` each sample begins, and the end."""
-        return np.concatenate([[0], np.cumsum(PLANES * self.sizes.prod(axis=1))])
+        return np.concatenate([[0], np.cumsum((self.channels + 1) * self.sizes.prod(axis=1))])
+
+    def statistics(self, index: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each channel over some samples, in 0..1."""
+        count, total, squares = 0, np.zeros(self.channels), np.zeros(self.channels)
+        levels, starts = np.arange(256) / 255, self.starts
+        for row in index.tolist():
+            pixels = self.planes[starts[row] : starts[row + 1]].reshape(self.channels + 1, -1)[:-1]
+            histogram = np.stack([np.bincount(channel, minlength=256) for channel in pixels])
+            count, total, squares = (
+                count + pixels.shape[1], total + histogram @ levels, squares + histogram @ levels**2)  # fmt: skip
+        mean = total / max(count, 1)
+        # A channel that is the same everywhere has no deviation to divide by.
+        std = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 1 / 255**2))
+        return tuple(mean.tolist()), tuple(std.tolist())
 
 
 @dataclass(frozen=True)
@@ -67,23 +90,26 @@ class PairReader(BatchReader[SegmentationBatch]):
         planes: uint8 [total], on its device.
         starts: see `PairStore`.
         sizes: see `PairStore`.
+        channels: see `PairStore`.
     """
 
     planes: Tensor
     starts: np.ndarray
     sizes: np.ndarray
+    channels: int = COLORS
 
     def read(self, batches: Iterable[BatchIndices]) -> Iterator[SegmentationBatch]:
         """Yield images with label maps of the greatest height and width in the batch: smaller images lie at the top
         left, black and ignored beside them."""
         for batch in batches:
+            planes = self.channels + 1
             high, wide = self.sizes[batch.index].max(axis=0).tolist()
-            block = torch.zeros(len(batch.index), PLANES, high, wide, dtype=torch.uint8, device=self.planes.device)
+            block = torch.zeros(len(batch.index), planes, high, wide, dtype=torch.uint8, device=self.planes.device)
             block[:, -1] = IGNORE
             for row, index in enumerate(batch.index.tolist()):
                 height, width = self.sizes[index].tolist()
                 sample = self.planes[self.starts[index] : self.starts[index + 1]]
-                block[row, :, :height, :width] = sample.view(PLANES, height, width)
+                block[row, :, :height, :width] = sample.view(planes, height, width)
             sizes, index = torch.from_numpy(self.sizes[batch.index]), torch.from_numpy(batch.index)
             yield SegmentationBatch(block[:, :-1], block[:, -1], sizes, index, batch.rows)
 
@@ -119,13 +145,13 @@ def decoded_pairs(
             largest = max((height * width for height, width in sizes), default=1)
             # Large images one after the other: as many pixels are decoded at once as one image may have by default.
             decoded = _ahead(pool, partial(_decoded, table=table, rules=rules), pairs, max(1, MOST_PIXELS // largest))
-            write_pairs(draft, sizes, _checked(pairs, decoded, palettes, highest))
+            write_pairs(draft, sizes, _checked(pairs, decoded, palettes, highest), rules.channels)
         palettes.refuse("FOLDER")
         refuse_dark(highest, rules)
         return {}
 
     folder, _ = stored_arrays(cache / "decoded" / f"{name}-{table.digest}-{rules.key()}{_VERSION}", cache, fill)
-    return load_pairs(folder)
+    return load_pairs(folder, rules.channels)
 
 
 def _ahead(
@@ -143,7 +169,7 @@ def _ahead(
 
 @dataclass(frozen=True)
 class _Decoded:
-    """Planes uint8 [PLANES, H, W], the highest value of a 16-bit image, the colours of a mask's palette."""
+    """Planes uint8 [channels + 1, H, W], the highest value of a 16-bit image, the colours of a mask's palette."""
 
     planes: np.ndarray
     highest: int
@@ -159,13 +185,15 @@ def _checked(
         yield one.planes
 
 
-def write_pairs(draft: Path, sizes: Sequence[tuple[int, int]], samples: Iterable[np.ndarray]) -> None:
-    """Write samples, uint8 [PLANES, H, W] of these sizes, as `load_pairs` reads them.
+def write_pairs(
+    draft: Path, sizes: Sequence[tuple[int, int]], samples: Iterable[np.ndarray], channels: int = COLORS
+) -> None:
+    """Write samples, uint8 [channels + 1, H, W] of these sizes, as `load_pairs` reads them.
 
     Raises:
         DataError: the disk has no room.
     """
-    total = PLANES * sum(height * width for height, width in sizes)
+    total = (channels + 1) * sum(height * width for height, width in sizes)
     require_space(draft, total, what="the decoded images")
     planes = np.lib.format.open_memmap(draft / "planes.npy", mode="w+", dtype=np.uint8, shape=(total,))
     pixels, start = np.zeros((len(sizes), 256), dtype=np.int64), 0
@@ -178,10 +206,10 @@ def write_pairs(draft: Path, sizes: Sequence[tuple[int, int]], samples: Iterable
     np.save(draft / "pixels.npy", pixels)
 
 
-def load_pairs(folder: Path) -> PairStore:
+def load_pairs(folder: Path, channels: int = COLORS) -> PairStore:
     """Map what `write_pairs` wrote."""
     planes, sizes, pixels = (load_array(folder / f"{name}.npy") for name in ("planes", "sizes", "pixels"))
-    return PairStore(planes, sizes, pixels)
+    return PairStore(planes, sizes, pixels, channels)
 
 
 def _size(pair: Pair, rules: ImageRules) -> tuple[int, int]:
@@ -203,8 +231,7 @@ def _size(pair: Pair, rules: ImageRules) -> tuple[int, int]:
 
 def _decoded(pair: Pair, table: LabelTable, rules: ImageRules) -> _Decoded:
     image = open_image(_content(pair.image), str(pair.image), rules.max_pixels)
-    rgb, facts = decode_rgb(image, str(pair.image), rules)
-    pixels = np.asarray(rgb)
+    pixels, facts = decode_bands(image, str(pair.image), rules)
     if pair.mask is None:
         labels, palette = np.full(pixels.shape[:2], IGNORE, dtype=np.uint8), dict[int, int]()
     else:

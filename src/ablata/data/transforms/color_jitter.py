@@ -46,7 +46,7 @@ def jitter(images: Tensor, factors: Tensor, color: ColorJitter) -> Tensor:
     """Apply color jitter, clipping to the range after each.
 
     Args:
-        images: float32 [B, C, H, W] in 0..255, C = 1 or 3.
+        images: float32 [B, C, H, W] in 0..255; saturation changes those of three channels alone.
         factors: float32 [B, 3] from `draw_factors`.
         color: the settings; a strength of 0 skips its step.
 
@@ -68,9 +68,12 @@ def jitter(images: Tensor, factors: Tensor, color: ColorJitter) -> Tensor:
 
 
 def to_grayscale(images: Tensor) -> Tensor:
-    """Return the luma of [B, 3, H, W] as [B, 1, H, W]; images of one channel are returned as they are."""
+    """Return the luma of [B, 3, H, W] as [B, 1, H, W]; images of one channel are returned as they are, of other numbers
+    of them the mean."""
     if images.shape[1] == 1:
         return images
+    if images.shape[1] != len(GREY):
+        return images.mean(1, keepdim=True)
     red, green, blue = images.unbind(1)
     return (red * GREY[0] + green * GREY[1] + blue * GREY[2])[:, None]
 

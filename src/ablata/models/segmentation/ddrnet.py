@@ -207,7 +207,8 @@ class DDRNetModel(Segmenter):
         self.pool = DeepPooling(16 * width, settings.pool_width, 4 * width, settings.upsample, settings.pooled_norm)
         self.enlarge3, self.enlarge4 = settings.upsample.build(fine, 2), settings.upsample.build(fine, 4)
         self.enlarge5 = settings.upsample.build(4 * width, 8)
-        self.head_norm, self.aux_norm = nn.BatchNorm2d(4 * width), nn.Identity()
+        self.head_norm = nn.BatchNorm2d(4 * width)
+        self.aux_norm: nn.Module = nn.Identity()
         self.head = settings.head.build(4 * width, classes, "batch", settings.logits_upsample, 8)
         self.aux = nn.ModuleDict()
         if settings.aux is not None:

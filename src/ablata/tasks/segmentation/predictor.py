@@ -21,12 +21,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ablata.base.errors import UserError
+from ablata.base.errors import DataError, UserError
 from ablata.base.files import atomic_path, write_text
 from ablata.base.settings import restore
 from ablata.data.drawing.segmentation import index_image, legend, overlay
 from ablata.data.io.crop import backend_name
-from ablata.data.io.decode import MOST_PIXELS, RULES, ImageRules, TooLargeError, open_image, to_rgb
+from ablata.data.io.decode import COLORS, MOST_PIXELS, RULES, ImageRules, TooLargeError, decode_bands, open_image
 from ablata.data.io.input_files import InputFile
 from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.io.video import Video, is_video, video_writer
@@ -129,12 +129,12 @@ class SegmentationPredictor(Predictor):
         return f"scored as {', '.join(self.protocols)}; a graph takes images of its own size only"
 
     def read(self, file: Path) -> np.ndarray:
-        """Read an image at its own size, uint8 [H, W, 3].
+        """Read an image at its own size, uint8 [H, W, C].
 
         Raises:
             DataError: the file is no image or damaged.
         """
-        return np.asarray(to_rgb(open_image(file, str(file), self.rules.max_pixels), str(file), self.rules))
+        return decode_bands(open_image(file, str(file), self.rules.max_pixels), str(file), self.rules)[0]
 
     @property
     def rules(self) -> ImageRules:
@@ -146,7 +146,7 @@ class SegmentationPredictor(Predictor):
         """Return the argmax over the scored classes at every pixel, at the precision that the network was scored at.
 
         Args:
-            pixels: uint8 [H, W, 3].
+            pixels: uint8 [H, W, C].
             protocol: scales, flips and windows.
 
         Returns:
@@ -218,6 +218,11 @@ class SegmentationPredictor(Predictor):
         output, tile = options.output, options.tile
         try:
             if is_video(entry.file):
+                if self.contract["channels"] != COLORS:
+                    raise DataError(
+                        "A video needs a network of images of three bands",
+                        found=f"one of {self.contract['channels']} bands",
+                    )
                 return self._video(entry, protocol, output)
             if tile is None:
                 whole = ImageWindows(pixels := self.read(entry.file), (pixels.shape[0], pixels.shape[1]))

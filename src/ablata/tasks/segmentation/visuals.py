@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ablata.data.drawing.panels import beside, jpeg, sized
-from ablata.data.drawing.segmentation import errors, legend, overlay
+from ablata.data.drawing.segmentation import as_colors, errors, legend, overlay
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.transforms.normalization import Normalizer
 from ablata.metrics.segmentation import SegmentationScores
@@ -63,7 +63,7 @@ def visualize(task: SegmentationVisuals, model: nn.Module) -> Gallery:
 
 def _image(task: SegmentationVisuals, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownImage:
     pixels = Normalizer(task.data.mean, task.data.std).undo(batch.images.float().cpu()).round().clamp(0, 255)
-    image = pixels[0].to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    image = as_colors(pixels[0].to(torch.uint8).permute(1, 2, 0).contiguous().numpy())
     predicted = task.predict(model, batch.images, protocol)[0].to(torch.uint8).cpu().numpy()
     labels = task.without_void(batch.labels)[0].cpu().numpy()
     palette = task.data.table.palette
