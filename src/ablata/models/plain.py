@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from ablata.base.errors import SettingsError, listing
 from ablata.base.parts import PlainPart, settings_for
 from ablata.models.backbones.base import Backbone, BackboneModule, Classifier
-from ablata.models.segmentation.base import DenseHeadModel, Segmenter, SegmenterSettings
-from ablata.nn.upsampling import Resize
+from ablata.models.segmentation.base import DenseHeadModel, PlainHead, Segmenter, SegmenterSettings
 
 GIVEN = ("num_classes", "in_channels")
 """Arguments that the data decides."""
@@ -152,19 +151,6 @@ class NamedOutputs(nn.Module):
                 do='name its logits so: return {"logits": ...}',
             )
         return outputs
-
-
-class PlainHead(DenseHeadModel):
-    """What losses and metrics ask of a head, for a network that has its own inside: logits are enlarged bilinearly."""
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
-        self.where = "after"
-        self.enlarge = Resize("bilinear", corners=False)
-
-    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return what comes in."""
-        return x
 
 
 class PlainSegmenterModel(Segmenter):

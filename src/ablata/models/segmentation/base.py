@@ -130,6 +130,19 @@ class DenseHeadModel(nn.Module):
         return out
 
 
+class PlainHead(DenseHeadModel):
+    """What losses and metrics ask of a head, for a network that has its own inside: logits are enlarged bilinearly."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.where = "after"
+        self.enlarge = Resize("bilinear", corners=False)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return what comes in."""
+        return x
+
+
 class AuxiliaryHead(Settings):
     """Auxiliary head, in training alone."""
 

@@ -21,8 +21,7 @@ from torch.nn import functional
 from ablata.base.errors import SettingsError, nearest
 from ablata.base.settings import ON_DISK
 from ablata.models.backbones.weights import Loadable
-from ablata.models.plain import PlainHead
-from ablata.models.segmentation.base import Segmenter, SegmenterSettings
+from ablata.models.segmentation.base import PlainHead, Segmenter, SegmenterSettings
 
 _CLASSES = {
     "unet": "Unet",
