@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ablata.stats import Rule
+from ablata.stats import Rule, calibrate, replay
 from ablata.stats.guards import GuardedArm, judge_guard
 
 RULE = Rule(seeds=5, first_look=5, futility=False)
@@ -25,6 +25,19 @@ def test_arms_at_the_limit_are_called_within_in_no_more_than_the_studys_rate() -
     at_limit = states(3.0, 1.0)
     assert np.mean(["within" in one for one in at_limit]) <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
     assert np.mean(["beyond" in one for one in at_limit]) <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_a_joint_claim_is_false_in_no_more_than_the_studys_rate() -> None:
+    """One arm is no better and costs nothing, the other is better and costs what is not allowed."""
+    rng, false = np.random.default_rng(2), 0
+    bound = calibrate(2, RULE)
+    for _ in range(150):
+        scores = rng.normal(0, 1, (5, 3)) + np.array([0.0, 0.0, 3.0])
+        costs = rng.normal(100, 1, (5, 3)) + np.array([0.0, 0.0, 3.0])
+        better = [one.verdict == "better" for one in replay(scores, RULE, bound).outcomes]
+        kept = [one.state == "within" for one in judge_guard(costs, RULE, allowed=3.0, higher_is_better=False)]
+        false += any(both for both in map(all, zip(better, kept, strict=True)))
+    assert false / 150 <= 0.05 + 2 * (0.05 * 0.95 / 150) ** 0.5
 
 
 def test_equal_arms_are_within_and_worse_ones_beyond() -> None:
