@@ -53,3 +53,11 @@ def test_every_make_target_is_phony_and_every_phony_exists() -> None:
     text = (ROOT / "Makefile").read_text()
     named = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())  # type: ignore[index]
     assert named == set(re.findall(r"^([\w-]+):", text, re.MULTILINE)) - {"PYTHON", "VENV", "BIN", "PIP"}
+
+
+def test_the_page_of_faults_names_tests_that_there_are() -> None:
+    page = (ROOT / "docs" / "concepts" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 20
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8") if test else (ROOT / path).is_file(), path
