@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import SettingsError, StoppedError
 
 
 @dataclass(frozen=True)
@@ -129,17 +129,41 @@ def process_group(group: ProcessGroup, device: torch.device) -> Iterator[None]:
 
     Nothing may hold the group beyond that time: gloo's threads end with the last reference, and one that lets go of a
     tensor while the interpreter shuts down aborts the process.
+
+    Raises:
+        StoppedError: another process of the training ended, so that this one cannot go on.
     """
     if group.is_single or dist.is_initialized():
-        yield
+        with lost_process_in_words():
+            yield
         return
     # DistributedDataParallel imports this too; imported after the group began, its default arguments keep the group.
     importlib.import_module("torch.distributed.nn")
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(minutes=10))
     try:
-        yield
+        with lost_process_in_words():
+            yield
     finally:
         # A wrapped network lies in a reference cycle.
         gc.collect()
         dist.destroy_process_group()
+
+
+@contextmanager
+def lost_process_in_words() -> Iterator[None]:
+    """Turn the error of a connection to another process into words; gloo raises plain ones, with its name in them.
+
+    Raises:
+        StoppedError: another process of the training ended, or cannot be reached.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise StoppedError(
+            "Every process of a training must live to its end; another one ended, or cannot be reached, and this one "
+            "ended too. What the last checkpoint holds is saved",
+            found=str(error).partition("\n")[0],
+        ) from error
