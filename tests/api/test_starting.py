@@ -39,7 +39,7 @@ def test_a_proposal_is_a_file_of_settings_each_with_its_reason(tmp_path: Path) -
 
 def test_a_folder_of_no_known_layout_is_told_the_layouts_there_are(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(DataError, match=r"train/CLASS/ and val/CLASS/"):
+    with pytest.raises(DataError, match=r"1 \.txt; none is an image\n.*CLASS/IMAGE.*formats\.md"):
         propose(str(tmp_path), say=lambda _: None)
 
 

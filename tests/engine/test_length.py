@@ -38,12 +38,29 @@ def test_minutes_are_measured_once_and_kept_with_the_run(digits: Callable, train
     first = training(recipe, "run", stop_after=1)
     kept = json.loads((first.folder / LENGTH).read_text())
     assert kept["steps"] == first.listener.facts["total"] >= 1
-    kept["steps"] = 3
+    kept |= {"steps": 3, "seconds": 1000}
     (first.folder / LENGTH).write_text(json.dumps(kept))
     other = training(recipe, "other", stop_after=1)
     (other.folder / "last.safetensors").unlink()
     (other.folder / LENGTH).write_text(json.dumps(kept))
     assert training(recipe, "other").last().facts["step"] == 3
+
+
+def test_a_training_that_became_slow_ends_with_its_time_scored_and_stays_ended(
+    digits: Callable, training: Callable
+) -> None:
+    recipe = digits("train.minutes=0.02", "train.evaluate_every=0")
+    begun = training(recipe, "run", stop_after=1)
+    kept = json.loads((begun.folder / LENGTH).read_text()) | {"steps": 100_000, "seconds": 1.0}
+    slow = training(recipe, "slow", stop_after=1)
+    (slow.folder / "last.safetensors").unlink()
+    (slow.folder / LENGTH).write_text(json.dumps(kept))
+    first = training(recipe, "slow")
+    ended = first.last().facts["step"]
+    assert 1 <= ended < 100_000
+    assert first.outcome.scores
+    assert any("are over after step" in text for _, kind, text in first.listener.events if kind == "time")
+    assert training(recipe, "slow").last().facts["step"] == ended
 
 
 def test_one_length_is_given_and_patience_needs_evaluations() -> None:

@@ -18,11 +18,13 @@ from ablata.studies.evaluation import Evaluation, evaluate_run
 from ablata.tasks.inference.hub import export_hub
 from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2
 from ablata.tasks.inference.resolve import export_name, export_place, find_model
+from ablata.tasks.inference.torchscript_openvino import export_openvino, export_torchscript
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EXPORTS = {"onnx": export_onnx, "pt2": export_pt2, "hub": export_hub}
+GRAPHS = {"onnx": export_onnx, "pt2": export_pt2, "torchscript": export_torchscript, "openvino": export_openvino}
+_ENDINGS = {"torchscript": "pt", "openvino": "xml"}
 
 
 def load_model(
@@ -213,6 +215,8 @@ def export(
     *,
     checkpoint: str = "last",
     size: str | None = None,
+    free_size: bool = False,
+    images: Sequence[str | Path] = (),
     trust_code: bool = False,
     say: Callable[[str], None] = warn,
     ledger: Ledger | None = None,
@@ -221,10 +225,12 @@ def export(
 
     Args:
         model: a run's id or a beginning of it, or an exported folder.
-        format: `onnx`, `pt2` (torch.export), or `hub` (a folder that ablata loads).
+        format: `onnx`, `pt2` (torch.export), `torchscript`, `openvino`, or `hub` (a folder that ablata loads).
         output: file or folder to write; None: RECIPE-RUN here, or of `hub` in the lab's home.
         checkpoint: of a run, `last` or `best`.
         size: height and width of a segmenter's images in the graph, such as `1024x2048`; None: as trained on.
+        free_size: a graph for images of any height and width, compared at three of them.
+        images: image files, and folders of them, on which the graph is compared with the network, beside noise.
         trust_code: run code that came with an imported study, or with a folder exported elsewhere.
         say: called with a line about the user's code that is run; by default a warning.
         ledger: where the run is; None: the lab's own.
@@ -235,17 +241,22 @@ def export(
     Raises:
         UserError: a name is wrong, the place is taken, or the network cannot be written in that format.
     """
-    if format not in EXPORTS:
-        raise SettingsError(f"The format of an export must be one of {listing(EXPORTS)}", found=format)
-    if format == "hub" and size is not None:
+    if format not in (*GRAPHS, "hub"):
+        raise SettingsError(f"The format of an export must be one of {listing((*GRAPHS, 'hub'))}", found=format)
+    if format == "hub" and (size is not None or free_size or images):
         raise SettingsError(
-            "A size is of a graph (onnx or pt2); a folder takes images of any size", found=size, do="leave size out"
+            "Size, free size and images to compare on are of graphs; a folder takes images of any size",
+            found="the format hub",
+            do=f"leave them out, or use one of {listing(GRAPHS)}",
         )
+    files = [one.file for one in find_input_files([Path(path) for path in images])] if images else []
     with open_ledger(ledger, create=False) as opened:
         found = find_model(opened, str(model), checkpoint, trust=trust_code, say=say)
         found = found if size is None else found.with_size(size)
+        found = found.with_free_size() if free_size else found
         name = export_name(found)
-        target = Path(output or (export_place(opened, name) if format == "hub" else f"{name}.{format}"))
+        ending = _ENDINGS.get(format, format)
+        target = Path(output or (export_place(opened, name) if format == "hub" else f"{name}.{ending}"))
         if format != "hub":
-            refuse_other_kind(target, (f".{format}",))
-    return target, EXPORTS[format](found, target)
+            refuse_other_kind(target, (f".{ending}",))
+    return target, export_hub(found, target) if format == "hub" else GRAPHS[format](found, target, files)

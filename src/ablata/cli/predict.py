@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,16 +50,29 @@ def predict(
             help="Detector: COCO's JSON whose image ids the results carry; by default those of its own data set."
         ),
     ] = None,
+    fps: Annotated[
+        bool,
+        typer.Option("--fps", help="Say how many images or frames a second, with normalisation folded."),
+    ] = False,
+    fold: Annotated[
+        bool,
+        typer.Option("--fold/--no-fold", help="With --fps: fold normalisation into convolutions, where exact."),
+    ] = True,
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Predict classes, masks, boxes or embeddings of images. Prepared as in training; exit 1 if one is unreadable."""
+    from ablata.api.models import load_model
     from ablata.api.models import predict as predict_images
+    from ablata.api.speed import predict_timed
 
-    predictions = predict_images(
-        model, images, protocol=protocol, output=output, top=top, score_threshold=score, gallery=gallery or (),
-        annotations=annotations, tile=tile, checkpoint=checkpoint, trust_code=trust_code, say=note,
-    )  # fmt: skip
+    found = load_model(model, checkpoint=checkpoint, trust_code=trust_code, say=note)
+    options: dict[str, Any] = {
+        "protocol": protocol, "output": output, "top": top, "score_threshold": score, "gallery": gallery or (),
+        "annotations": annotations, "tile": tile, "say": note,
+    }  # fmt: skip
+    timed = predict_timed(found, images, fold=fold, **options) if fps else None
+    predictions = predict_images(found, images, **options) if timed is None else timed
     for prediction in predictions:
         if prediction.problem:
             note(f"unreadable: {prediction.problem}")
@@ -67,6 +80,8 @@ def predict(
             out.print(text, markup=False)
     if json:
         print_json({"protocol": predictions.protocol, "predictions": predictions.to_rows()})
+    if timed is not None:
+        note(str(timed.speed))
     if output is not None and output.exists():
         note(f"written: {output}")
     if any(prediction.problem for prediction in predictions):

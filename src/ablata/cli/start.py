@@ -31,9 +31,9 @@ def start(
 
     Says what it holds, what is wrong with it, and what training it will cost on this machine.
     """
-    from ablata.api.start.proposing import propose
     from ablata.base.errors import SettingsError
     from ablata.base.files import write_text
+    from ablata.data.loading.locate import refuse_missing
 
     if task not in (None, "classify", "segment", "detect", "reidentify"):
         raise SettingsError("--task must be classify, segment, detect or reidentify", found=str(task))
@@ -41,6 +41,9 @@ def start(
         raise SettingsError(
             "A recipe is not replaced unasked", found=f"{output} is there", do="--replace, or --output OTHER.py"
         )
+    refuse_missing(folder)  # before torch is loaded, which takes seconds
+    from ablata.api.start.proposing import propose
+
     made = propose(folder, minutes=minutes, task=task, weights=weights, output=output, say=note)
     out.print(Text(f"{folder}: {made.found.words}; task {made.found.task}"))
     for other in made.others:

@@ -7,6 +7,8 @@ from the line through the last two. A GPU may be filled to 80% of what is free, 
 from __future__ import annotations
 
 import json
+import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -115,12 +117,14 @@ def fitting_batch(recipe: Recipe, samples: int | None, context: RunContext) -> F
     points: list[tuple[int, float]] = []
     spent, batch = 0.0, unit
     while batch <= most:
-        try:
+        memory, seconds = math.inf, 0.0
+        # What the failed step held is free only once its error, whose traceback has it, is gone.
+        with suppress(torch.OutOfMemoryError):
             memory, seconds = time_one_step(_with(recipe, batch), context)
-        except torch.OutOfMemoryError:
+        if math.isinf(memory):
             torch.cuda.empty_cache()
             if not points:
-                raise _nothing_fits(batch, allowed) from None
+                raise _nothing_fits(batch, allowed)
             return FittingBatch(*points[-1], allowed, points[-1][0], "memory")
         points.append((batch, memory))
         spent += seconds

@@ -56,6 +56,7 @@ def train_steps(state: TrainState) -> None:
         s.task.after_step(s.step)
         s.step += 1
         s.timer.step_done()
+        s.watch_time()
 
         if s.step % s.recipe.train.log_every == 0 or s.step == s.total:
             log.flush(norm)

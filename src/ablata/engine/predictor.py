@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -81,6 +81,7 @@ class Predictor(ABC):
         facts: recipe (expanded), recipe name, run, seed, step, scores, environment; JSON-safe.
         source: where it comes from, for messages.
         code: copies of the users' files that it is built from; None: there are none.
+        free_size: whether an exported graph takes images of any height and width.
     """
 
     network: nn.Module
@@ -89,6 +90,7 @@ class Predictor(ABC):
     facts: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     code: CodeFolder | None = None
+    free_size: bool = False
 
     title: ClassVar[str]
     """What it is, in a word."""
@@ -167,7 +169,7 @@ class Predictor(ABC):
 
     def input(self) -> str:
         """Say what goes into `exportable`."""
-        height, width = self.size
+        height, width = ("height", "width") if self.free_size else self.size
         channels = self.contract["channels"]
         return f"images: float32 [batch, {channels}, {height}, {width}], (pixels / 255 - mean) / std"
 
@@ -203,10 +205,19 @@ class Predictor(ABC):
         """
         raise SettingsError("--size must be HEIGHTxWIDTH in pixels, of a segmenter", found=f"{size} for a {self.title}")
 
-    def example(self, count: int = 1) -> Tensor:
-        """Return noise in the shape of prepared images, float32 [count, C, H, W], the same at every call."""
+    def with_free_size(self) -> Self:
+        """Return the same with an exported graph that takes images of any height and width."""
+        return replace(self, free_size=True)
+
+    def example(self, count: int = 1, size: tuple[int, int] | None = None) -> Tensor:
+        """Return noise in the shape of prepared images, float32 [count, C, H, W], the same at every call.
+
+        Args:
+            count: images.
+            size: H and W; None: as trained on.
+        """
         random = torch.Generator().manual_seed(0)
-        return torch.randn(count, self.contract["channels"], *self.size, generator=random)
+        return torch.randn(count, self.contract["channels"], *(size or self.size), generator=random)
 
     def prepared(self, pixels: Tensor) -> Tensor:
         """Normalise uint8 [B, C, H, W] to float32."""

@@ -58,7 +58,8 @@ class Train(Settings):
     """Optimiser steps; an override of this switches `epochs` and `minutes` off."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """As many steps as fit into so many minutes here, evaluations included: measured before the first step and kept
-    with the run, which is resumed with that number; an override of this switches `epochs` and `steps` off."""
+    with the run, which is resumed with that number. It ends earlier where the machine became slower, when the time is
+    over. An override of this switches `epochs` and `steps` off."""
     stop_epochs: Annotated[float, Field(gt=0)] | None = None
     """Stop after this many epochs, early, with the schedule still planned for the whole length; null: do not."""
     patience: Annotated[int, Field(ge=1)] | None = None

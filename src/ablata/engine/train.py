@@ -91,12 +91,13 @@ def train(
         older = Path(start) if start else None
         context = RunContext(device, cache, group, recipe.compute.channels_last, older, trust_code)
         with users_mistakes(recipe, "be timed"):
-            recipe = with_steps(recipe, seed, where, context, attempt)
+            recipe, budget = with_steps(recipe, seed, where, context, attempt)
         torch.manual_seed(derive(seed, "init"))
         with users_mistakes(recipe, "be built"):
             writer = replace(attempt, run=group.broadcast_object(attempt.run))
             begun = group.broadcast_object(str(fork) if fork else None)
             state = TrainState(recipe, seed, where, context, reporter, writer, Path(begun) if begun else None)
+            state.budget = budget
             complexity = state.complexity()
         _tell_start(state, complexity.as_dict() | {"allocator": memory_note})
         if group.is_main:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ablata.base.errors import CheckpointError, SettingsError, listing
+from ablata.base.quantities import duration
 from ablata.base.settings import diff, expand, restore, settings_hash
 from ablata.engine.batch_norm import set_bn_momentum
 from ablata.engine.checkpoints import (
@@ -35,7 +36,7 @@ from ablata.engine.freezing import Frozen
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.hardware.process_group import ProcessGroup
-from ablata.engine.hardware.timer import Timer
+from ablata.engine.hardware.timer import TimeBudget, Timer
 from ablata.engine.optim.parameter_groups import rate_factor
 from ablata.engine.optim.state import load_optimiser_state, optimiser_state
 from ablata.engine.recipe import Recipe
@@ -117,6 +118,8 @@ class TrainState:
         self.scores: dict[str, float] = {}
         self.best: dict[str, Any] | None = None
         self.seconds_before = 0.0
+        self.budget: TimeBudget | None = None
+        self.out_of_time = False
         self._resume()
         self.timer = Timer(self.total - self.step, self.evaluations_left())
         self.network = self._wrap_network()
@@ -232,20 +235,38 @@ class TrainState:
 
     def evaluation_due(self) -> bool:
         """Tell whether this step ends an evaluation interval, or the training."""
-        return self.eval_schedule.due(self.step)
+        return self.eval_schedule.due(self.step) or self.out_of_time
 
     def finished(self) -> bool:
-        """Tell whether the last step was taken, or the score has not become better for as long as `patience` has it.
+        """Tell whether the last step was taken, the score has not become better for as long as `patience` has it, or
+        the time is over.
 
-        It follows from the step and the best score alone, so that a resumed training ends where an uninterrupted one
-        does.
+        The first two follow from the step and the best score alone, so that a resumed training ends where an
+        uninterrupted one does; that the time was over is kept in the checkpoint.
         """
+        if self.out_of_time:
+            return True
         if self.step >= self.total or self.recipe.train.patience is None or self.best is None:
             return self.step >= self.total
         if not self.eval_schedule.due(self.step):
             return False
         since = self.eval_schedule.left(self.best["step"]) - self.eval_schedule.left(self.step)
         return since >= self.recipe.train.patience
+
+    def watch_time(self) -> None:
+        """End the training with this step where its minutes are over."""
+        budget = self.budget
+        if budget is None or self.finished():
+            return
+        evaluation = self.timer.evaluation_seconds()
+        if self._agree(lambda: budget.is_over(self.seconds_before, evaluation), False):
+            self.out_of_time = True
+            self.reporter.event(
+                "warning",
+                "time",
+                f"the {duration(budget.seconds)} that were asked for are over after step {self.step} of {self.total}: "
+                "the machine became slower than it was when steps were measured; the schedule has not come to its end",
+            )
 
     def evaluations_left(self) -> int:
         """Return how many evaluations are to come."""
@@ -363,6 +384,7 @@ class TrainState:
             "best": self.best,
             "seconds": self.seconds(),
             **({"forked_at": self.forked_at} if self.forked_at else {}),
+            **({"out_of_time": True} if self.out_of_time else {}),
         }
 
     def _full_checkpoint(self, losses: dict[str, Any]) -> Checkpoint:
@@ -418,7 +440,7 @@ class TrainState:
             # What the beginning cost, and its best checkpoint, are its own.
             self.forked_at = facts["step"]
             return
-        self.forked_at = facts.get("forked_at", 0)
+        self.forked_at, self.out_of_time = facts.get("forked_at", 0), facts.get("out_of_time", False)
         self.scores, self.best, self.seconds_before = facts["scores"], facts["best"], facts["seconds"]
 
     def _refuse_other_beginning(self, path: Path, facts: dict[str, Any]) -> None:

@@ -115,6 +115,16 @@ def test_without_a_split_one_is_drawn_and_groups_stay_together(tmp_path: Path) -
     assert {str(entry.id)[:5] for entry in chosen.entries("val")} == {"film2"}
 
 
+def test_val_that_is_train_is_not_followed_and_one_is_drawn(tmp_path: Path) -> None:
+    root = write_yolo(tmp_path / "set")
+    (root / "data.yaml").write_text("train: images/train\nval: images/train\nnames: [cat, no]\n")
+    data = _read(root, val=0.34).build(tmp_path / "cache")
+    assert (len(data.entries("train")), len(data.entries("val"))) == (2, 1)
+    told = " ".join(data.notices)
+    assert "data.yaml names the same images for train and val: its line val is not followed" in told
+    assert "no validation split: 1 of 3 images drawn" in told
+
+
 def test_polygons_are_masks_and_key_points_are_passed_over(tmp_path: Path) -> None:
     root = write_yolo(tmp_path / "set", lines=("0 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75\n",))
     data = _read(root).build(tmp_path / "cache")

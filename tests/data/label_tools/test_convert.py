@@ -271,6 +271,14 @@ def _shared(holds: np.ndarray, label: int) -> bool:
     return bool(holds[rows][:, rare].any())
 
 
+def test_small_classes_give_their_share_as_large_ones_do() -> None:
+    counts = (12, 12, 30, 300)
+    holds = np.repeat(np.eye(4, dtype=bool), counts, axis=0)
+    for seed in range(5):
+        given = holds[divide(holds, [""] * sum(counts), 0.25, seed)].sum(axis=0)
+        assert np.abs(given - np.array(counts) * 0.25).max() <= 1
+
+
 def test_source_folders_give_their_share(tmp_path: Path) -> None:
     folders = ["a"] * 60 + ["b"] * 20
     chosen = divide(np.ones((80, 2), bool), folders, 0.25, 0)

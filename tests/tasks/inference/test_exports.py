@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,9 +26,11 @@ from ablata.engine.predictor import PredictOptions
 from ablata.models.backbones.resnet import ResNet
 from ablata.recipes.index import load_recipe
 from ablata.tasks.classification.predictor import ClassificationPredictor, ClassPrediction, sheet
+from ablata.tasks.inference.graph_checks import preparation
 from ablata.tasks.inference.hub import BACKBONE, MODEL, RECIPE, export_hub, load_exported
 from ablata.tasks.inference.load import assemble
-from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
+from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2
+from ablata.tasks.inference.torchscript_openvino import export_openvino, export_torchscript
 
 FOLDER_DATA = ImageFolder(size=32, resize=40, backend="pil", workers=0)
 
@@ -200,6 +204,45 @@ def test_onnx_gives_the_same_logits_and_says_how_to_feed_it(kind: str, tmp_path:
     logits = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
     torch.testing.assert_close(logits, model.network(images)["logits"], atol=1e-4, rtol=1e-3)
     assert json.loads(session.get_modelmeta().custom_metadata_map["ablata"]) == preparation(model)
+
+
+def test_torchscript_gives_the_same_logits_at_any_size_and_on_real_images(tmp_path: Path, images: list[Path]) -> None:
+    model, path = classifier("files").with_free_size(), tmp_path / "m.pt"
+    assert export_torchscript(model, path, images) < 1e-5
+    told = {"ablata.json": ""}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls all of TorchScript deprecated
+        back = torch.jit.load(path, _extra_files=told)  # type: ignore[no-untyped-call]
+    assert "[batch, 3, height, width]" in json.loads(told["ablata.json"])["input"]
+    batch = torch.randn(3, 3, 48, 40)
+    torch.testing.assert_close(back(batch), model.network(batch)["logits"])
+
+
+@pytest.mark.slow
+def test_onnx_and_openvino_take_any_height_and_width(tmp_path: Path, images: list[Path]) -> None:
+    pytest.importorskip("openvino")
+    model = classifier("files").with_free_size()
+    assert export_onnx(model, tmp_path / "m.onnx", images) < 1e-4
+    assert export_openvino(model, tmp_path / "m.xml", images) < 1e-4
+    assert sorted(path.name for path in tmp_path.glob("m.*")) == ["m.bin", "m.onnx", "m.xml"]
+
+
+def test_a_library_that_is_not_there_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(SettingsError, match=r"pip install 'ablata\[openvino\]'"):
+        export_openvino(classifier(), tmp_path / "m.xml")
+
+
+def test_a_network_of_one_size_is_told_to_have_no_other(tmp_path: Path) -> None:
+    fixed = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+    class OneSize(nn.Module):
+        def forward(self, images: Tensor) -> dict[str, Tensor]:
+            return {"logits": fixed(images)}
+
+    with pytest.raises(AblataError, match="without --free-size"):
+        export_torchscript(replace(classifier(), network=OneSize()).with_free_size(), tmp_path / "m.pt")
+    assert not list(tmp_path.iterdir())
 
 
 class _Moody(nn.Module):

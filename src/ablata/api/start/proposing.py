@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from ablata.base.errors import AblataError, DataError, listing
 from ablata.base.files import write_text
 from ablata.base.home import lab_home
 from ablata.data.formats.places import relative
-from ablata.data.formats.recognize import Recognized, box_formats, recognize
+from ablata.data.formats.recognize import Recognized, recognize
+from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.label_tools.propose_map import propose as proposed_map
 from ablata.data.label_tools.scan import ReadOptions, guess_form
 from ablata.data.label_tools.survey import survey
@@ -66,10 +68,11 @@ def propose(
     ways = [one for one in recognize(root, cache) if task in (None, one.task)]
     if not ways:
         raise DataError(
-            "The layout of the folder must be one that is recognised",
-            found=f"{folder}{f', for the task {task}' if task else ''}",
-            do="arrange it as one of: images/ and masks/ with files of the same names; train/CLASS/ and val/CLASS/, or "
-            f"CLASS/; a CSV of files and labels; images called 0001_c1s1.jpg and the like; {box_formats()}",
+            "A folder must hold images with labels, in a layout that is recognised",
+            found=f"{folder}{f', for the task {task}' if task else ''}: {_held(Path(root))}",
+            do="the simplest layouts: CLASS/IMAGE; images/ and masks/ with files of the same names; images/ with "
+            "labels/NAME.txt of YOLO; images beside a JSON of COCO; a CSV of files and labels. All of them: "
+            "docs/howto/formats.md",
         )
     found, *others = ways
     say(f"looking at every file: {found.words}")
@@ -79,7 +82,9 @@ def propose(
     lines, wrong, data = _looked(found, cache)
     if wrong:
         return Proposal(found, tuple(others), lines, wrong, ())
-    seen, cautions = _seen(found, data, cache)
+    files = _files(found, data, cache)
+    seen, cautions = _seen(found, data, files)
+    lines = (*lines, *(notice for notice in files.notices if notice not in lines))
     source = _weights(say) if weights else None
     choices = [
         *data_choices(found, seen, source),
@@ -88,6 +93,18 @@ def propose(
         *training_choices(found, source, minutes, BATCHES[found.task]),
     ]
     return sized(Proposal(found, tuple(others), lines, (), tuple(choices), cautions=tuple(cautions)), cache, say)
+
+
+def _held(root: Path) -> str:
+    """Say which files a folder holds, by their endings, the most frequent first."""
+    if root.is_file():
+        return "a zip without them"
+    endings = Counter(path.suffix.lower() or "no ending" for path in root.rglob("*") if path.is_file())
+    if not endings:
+        return "it is empty"
+    told = listing(f"{count} {ending}" for ending, count in endings.most_common(_SHOWN))
+    images = sum(count for ending, count in endings.items() if ending in IMAGE_SUFFIXES)
+    return f"files: {told}" + ("; images, but no labels that are understood" if images else "; none is an image")
 
 
 def _with_classes(found: Recognized, root: str, cache: Path, output: Path) -> Recognized:
@@ -160,9 +177,8 @@ def data_root(found: Recognized) -> str:
     return next(one.partition("=")[2] for one in found.settings if one.startswith("data.root="))
 
 
-def _seen(found: Recognized, data: Any, cache: Path) -> tuple[Seen, list[str]]:
+def _seen(found: Recognized, data: Any, files: _Files) -> tuple[Seen, list[str]]:
     """Return what was seen of a set, and what its reader should look at."""
-    files = _files(found, data, cache)
     drawn = found.kind == "identities" or any(DRAWN in notice for notice in files.notices)
     names = [name for part in files.names.values() for name in part]
     grouping, cautions = None, list[str]()

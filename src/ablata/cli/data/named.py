@@ -19,6 +19,7 @@ def is_folder(dataset: str) -> bool:
 
     Raises:
         SettingsError: it is another file.
+        DataError: it is a path, and there is no such folder.
     """
     folder = Path(dataset).expanduser()
     if folder.is_file() and folder.suffix not in (".py", ".zip"):
@@ -27,7 +28,12 @@ def is_folder(dataset: str) -> bool:
         raise SettingsError(
             "A data set must be a folder or zip", found=f"the file {dataset}", do=f"give the folder: {folder.parent}"
         )
-    return folder.suffix != ".py" and ".py:" not in dataset and (folder.exists() or "/" in dataset)
+    if folder.suffix == ".py" or ".py:" in dataset or not (folder.exists() or "/" in dataset):
+        return False
+    from ablata.data.loading.locate import refuse_missing
+
+    refuse_missing(dataset)
+    return True
 
 
 def named_recipe(dataset: str, overrides: list[str]) -> Recipe:

@@ -35,7 +35,15 @@ Fault = Literal["unreadable", "animated", "huge"]
 Wrong = Literal[Fault, "dark", "empty class", "unknown class", "one class", "in two splits"]
 """What keeps a set from being trained on, or its scores from being believed."""
 Remark = Literal[
-    "no image", "left out", "grey", "smaller than the crop", "orientation", "transparent", "one name", "class names"
+    "no image",
+    "left out",
+    "grey",
+    "smaller than the crop",
+    "orientation",
+    "transparent",
+    "one name",
+    "class names",
+    "split",
 ]
 """What is worth knowing, and does no harm."""
 

@@ -176,6 +176,7 @@ def check_files(found: Listing, crop: int, rules: ImageRules = RULES) -> Report:
     problems = list(found.findings)
     remarks = [ImageFinding("no image", name, "ignored in training") for name in found.ignored]
     remarks += [ImageFinding("left out", name, "in no class folder of train, val or test") for name in found.outside]
+    remarks += [ImageFinding("split", told) for told in found.remarks]
     remarks += [ImageFinding("one name", name, "several class folders are called so in classes.txt")
                 for name, count in Counter(found.classes).items() if count > 1]  # fmt: skip
     if alike := alike_classes(found.classes):

@@ -271,13 +271,15 @@ class DetectionDataset(Dataset[DetectionBatch]):
         if objects:
             found = f"{len(entries)} images with {objects} crowd regions or difficult objects alone, which are ignored"
         told = "".join(f"; {notice}" for notice in notices)
+        left_out = "ablata data check lists what was left out, and why"
+        if objects:
+            left_out = "where they are objects, write iscrowd (or difficult) 0: some tools write 1 for every mask"
         if split == "train":
-            raise DataError("A training set must have objects", found=f"{found}{told}",
-                            do="ablata data check lists what was left out, and why")  # fmt: skip
+            raise DataError("A training set must have objects", found=f"{found}{told}", do=left_out)
         raise DataError(
             "A validation split must hold an object that counts in scores", found=f"{split}: {found}{told}",
             do="choose another data.split_seed, or a larger data.minival" if split == "minival"
-            else "ablata data check lists what was left out, and why",
+            else left_out,
         )  # fmt: skip
 
     def split(self, name: str) -> Split:

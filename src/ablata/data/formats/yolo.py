@@ -233,7 +233,14 @@ def _numbered(folder: Path, labels: Sequence[Path], reading: Reading) -> tuple[s
 def _images(folder: Path, config: _Config, reading: Reading) -> list[tuple[Path, str]]:
     """Return the images with their splits, each once."""
     found: dict[Path, str] = {}
+    trained = config.sources.get("train")
     for split, entries in config.sources.items():
+        if split != "train" and entries == trained and config.file is not None:
+            # As in the samples that come with Ultralytics: what is scored on would have been trained on.
+            reading.findings.remark(
+                f"{config.file.name} names the same images for train and {split}: its line {split} is not followed"
+            )
+            continue
         for entry in entries:
             for image in _of_entry(folder, config, split, entry, reading):
                 if found.setdefault(image, split) != split:

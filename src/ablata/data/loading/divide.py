@@ -14,7 +14,8 @@ def divide(holds: np.ndarray, folders: Sequence[str], fraction: float, seed: int
     """Choose the validation images.
 
     Of every class that two or more images hold, one at least goes to each side, the rarest classes first; the rest of
-    the fraction is drawn from the source folders in proportion to their size.
+    the fraction is drawn from the source folders in proportion to their size, and within a folder from the classes that
+    are furthest below their share (iterative stratification, Sechidis et al. 2011).
 
     Args:
         holds: bool [n, classes], which image holds which class.
@@ -48,17 +49,38 @@ def divide(holds: np.ndarray, folders: Sequence[str], fraction: float, seed: int
             lacking = ~holds[chosen].any(axis=0)
             best = max(free, key=lambda row: int((holds[row] & lacking).sum()))
             chosen[best] = True
-    _fill(chosen, kept, order, folders, wanted)
+    _fill(chosen, kept, order, folders, holds, wanted)
     return chosen
 
 
-def _fill(chosen: np.ndarray, kept: np.ndarray, order: np.ndarray, folders: Sequence[str], wanted: int) -> None:
-    """Choose more until there are `wanted`, always from the source folder that is furthest below its share."""
+def _fill(
+    chosen: np.ndarray, kept: np.ndarray, order: np.ndarray, folders: Sequence[str], holds: np.ndarray, wanted: int
+) -> None:
+    """Choose more until there are `wanted`: from the source folder, then the classes that are furthest below their
+    share."""
+    kinds, kind_of = np.unique(holds, axis=0, return_inverse=True)
+    kind_of = kind_of.reshape(-1)
+    # Images without a class are a class of their own.
+    kinds = np.column_stack([kinds, ~kinds.any(axis=1)]).astype(np.float64)
+    frequency = np.maximum(kinds[kind_of].sum(axis=0), 1)
     names = np.array(folders)
     sizes = {name: int((names == name).sum()) for name in sorted(set(folders))}
-    waiting = {
-        name: [row for row in order if names[row] == name and not chosen[row] and not kept[row]] for name in sizes
-    }
-    while chosen.sum() < wanted and any(waiting.values()):
-        taken = {name: chosen[names == name].sum() / size for name, size in sizes.items() if waiting[name]}
-        chosen[waiting[min(taken, key=taken.__getitem__)].pop()] = True
+    waiting: dict[tuple[str, int], list[int]] = {}
+    for row in order:
+        if not chosen[row] and not kept[row]:
+            waiting.setdefault((names[row], int(kind_of[row])), []).append(int(row))
+    taken = kinds[kind_of[chosen]].sum(axis=0)
+    by_folder = {name: int(chosen[names == name].sum()) for name in sizes}
+    left = wanted - int(chosen.sum())
+    while left > 0 and waiting:
+        folder = min({name for name, _ in waiting}, key=lambda name: (by_folder[name] / sizes[name], name))
+        there = sorted(kind for name, kind in waiting if name == folder)
+        shares = taken / frequency
+        kind = min(there, key=lambda one: float((kinds[one] * shares).sum() / kinds[one].sum()))
+        row = waiting[folder, kind].pop()
+        if not waiting[folder, kind]:
+            del waiting[folder, kind]
+        chosen[row] = True
+        taken += kinds[kind]
+        by_folder[folder] += 1
+        left -= 1

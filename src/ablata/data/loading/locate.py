@@ -43,12 +43,8 @@ def find_root(root: str | None, *, default: str | None, fits: Callable[[Path], b
             found="data.root is not set",
             do="set data.root=FOLDER (or ABLATA_DATA to the folder above it)",
         )
-    if root is not None and not any(place.exists() for place in places):
-        raise DataError(
-            "A data set's folder must exist",
-            found=f"{root}: no such folder or zip" + "".join(f", nor {place}" for place in places[1:]),
-            do=_closest(places[0]),
-        )
+    if root is not None:
+        refuse_missing(root)
     for place in filter(Path.exists, places):
         found = _fitting(_opened(place, cache), fits)
         if found is not None:
@@ -60,6 +56,21 @@ def find_root(root: str | None, *, default: str | None, fits: Callable[[Path], b
         found=f"{key}; looked in {where}",
         do="set data.root to such a folder, or to a zip of it (or set ABLATA_DATA to the folder above it)",
     )
+
+
+def refuse_missing(root: str) -> None:
+    """Refuse a folder or zip that there is not, here or under the data homes.
+
+    Raises:
+        DataError: names the closest there is.
+    """
+    places = _places(root, None)
+    if not any(place.exists() for place in places):
+        raise DataError(
+            "A data set's folder must exist",
+            found=f"{root}: no such folder or zip" + "".join(f", nor {place}" for place in places[1:]),
+            do=_closest(places[0]),
+        )
 
 
 def _closest(place: Path) -> str:

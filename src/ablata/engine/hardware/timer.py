@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _WARM_UP = 3
 
@@ -63,3 +64,27 @@ class Timer:
     def seconds(self) -> float:
         """Return the time since the start."""
         return time.perf_counter() - self._started
+
+
+@dataclass(frozen=True)
+class TimeBudget:
+    """The wall time that a training may take.
+
+    Attributes:
+        seconds: of all its attempts together, with measuring and building.
+        evaluation: seconds of an evaluation as measured before the first step.
+        begun: when this attempt began, of `time.monotonic`.
+    """
+
+    seconds: float
+    evaluation: float
+    begun: float
+
+    def is_over(self, before: float, evaluation: float) -> bool:
+        """Tell whether no further step fits in, with the evaluation after the last one.
+
+        Args:
+            before: seconds of earlier attempts.
+            evaluation: seconds of one as seen in this attempt; 0: none was.
+        """
+        return before + time.monotonic() - self.begun + (evaluation or self.evaluation) >= self.seconds

@@ -102,13 +102,14 @@ class DetectionPredictor(Predictor):
         """
         raise SettingsError(
             "A detector can only be exported as a hub folder",
-            found="onnx or pt2, whose fixed graph cannot hold steps that depend on the image",
+            found="a graph: torch.export cannot write torchvision's non-maximum suppression of any number of boxes, "
+            "and the graph that its older ONNX exporter writes finds other boxes",
             do="--format hub; ablata predict takes that folder",
         )
 
-    def example(self, count: int = 1) -> Tensor:
+    def example(self, count: int = 1, size: tuple[int, int] | None = None) -> Tensor:
         """Return noise in the shape of prepared images, in 0..1 for a detector that normalizes them itself."""
-        noise = super().example(count)
+        noise = super().example(count, size)
         return noise.sigmoid() if self.model.raw_images else noise
 
     def outputs(self, images: Tensor) -> Tensor:

@@ -28,8 +28,8 @@ from ablata.models.backbones.weights import Loadable
 from ablata.models.weights.files import read_state
 from ablata.nn.state_digest import state_digest
 from ablata.records.run_folder.code import check_trust, code_folder, keep_code
+from ablata.tasks.inference.graph_checks import preparation
 from ablata.tasks.inference.load import assemble
-from ablata.tasks.inference.onnx_pt2 import preparation
 
 RECIPE = "recipe.json"
 MODEL = "model.safetensors"

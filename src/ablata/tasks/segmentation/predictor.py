@@ -117,16 +117,17 @@ class SegmentationPredictor(Predictor):
 
     def exportable(self) -> nn.Module:
         """Return a module that maps images [B, C, H, W] of one size to logits [B, K, H, W]."""
-        return FullSize(self.network, self.size)
+        return FullSize(self.network, None if self.free_size else self.size)
 
     def output(self) -> str:
         """Say what comes out of `exportable`."""
-        height, width = self.size
+        height, width = ("height", "width") if self.free_size else self.size
         return f"logits: float32 [batch, {len(self.classes)}, {height}, {width}]"
 
     def evaluation(self) -> str:
         """Say how images were brought to their size."""
-        return f"scored as {', '.join(self.protocols)}; a graph takes images of its own size only"
+        sizes = "of any size" if self.free_size else "of its own size only"
+        return f"scored as {', '.join(self.protocols)}; a graph takes images {sizes}"
 
     def read(self, file: Path) -> np.ndarray:
         """Read an image at its own size, uint8 [H, W, C].
@@ -283,14 +284,15 @@ class FullSize(nn.Module):
 
     Args:
         network: a `Segmenter`.
-        size: height and width of the images.
+        size: height and width of the images; None: any.
     """
 
-    def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:
+    def __init__(self, network: nn.Module, size: tuple[int, int] | None) -> None:
         super().__init__()
         self.network, self.size = network, size
 
     def forward(self, images: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, K, H, W]."""
         assert isinstance(self.network, Segmenter)
-        return self.network.full_size(self.network(images), self.size)["logits"]
+        size = self.size or (images.shape[2], images.shape[3])
+        return self.network.full_size(self.network(images), size)["logits"]

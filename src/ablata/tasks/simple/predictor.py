@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from PIL import Image
@@ -135,7 +135,12 @@ class SimplePredictor(Predictor):
         """Say how images were brought to their size."""
         return self.preparation()[0]
 
-    def example(self, count: int = 1) -> Tensor:
+    def with_free_size(self) -> Self:
+        """Refuse: its samples have one shape, that of `prepare_image`."""
+        raise SettingsError("--free-size is of classifiers, segmenters and re-identification", found=self.title,
+                            do="leave --free-size out")  # fmt: skip
+
+    def example(self, count: int = 1, size: tuple[int, int] | None = None) -> Tensor:
         """Return noise in the shape of prepared samples, float32 [count, ...], the same at every call."""
         return torch.randn(count, *self.shape, generator=torch.Generator().manual_seed(0))
 
