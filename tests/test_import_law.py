@@ -154,6 +154,8 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "hardware": set(),
         # optimisers, schedules, EMA
         "optim": {"hardware"},
+        # several trainings of one network as one
+        "together": {"loop", "recipe"},
     },
     "tasks": {
         # teachers and students

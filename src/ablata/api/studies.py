@@ -45,6 +45,7 @@ from ablata.studies.picking import PICK
 from ablata.studies.study import Study
 from ablata.studies.workers.in_process import InProcess
 from ablata.studies.workers.pool import Workers, may_use_gpu
+from ablata.studies.workers.together import Together
 from ablata.trainers.function import Function
 
 if TYPE_CHECKING:
@@ -289,6 +290,7 @@ def run_study(
     cluster: Cluster | None = None,
     ledger: Ledger | None = None,
     again: Sequence[str] = (),
+    together: str = "never",
 ) -> StudyResult:
     """Run a study to its verdicts with local worker processes; interrupted or killed, the same call goes on with it.
 
@@ -305,6 +307,7 @@ def run_study(
         cluster: Ray or Slurm, whose jobs are the workers, in place of local ones.
         ledger: where it is recorded; None: the lab's own.
         again: arms whose failed runs of programs are run again, since the reason lay outside them and is gone.
+        together: how many runs of one network a local worker trains as one: auto, never, or a number.
 
     Raises:
         UserError: the study, its data or its name is wrong; nothing was started.
@@ -312,6 +315,7 @@ def run_study(
         KeyboardInterrupt: passed on after the workers have saved what they had.
     """
     refuse_while_importing()
+    refuse_together_elsewhere(together, cluster)
     console = progress_console(progress) if isinstance(progress, bool | None) else progress
     own = workers if cluster is None else 1
     functions = _called_here(study, own) if isinstance(study, Study) or own == 0 else None
@@ -333,15 +337,32 @@ def run_study(
                     display.say(line)
                 if too_few := rule_of(opened.studies.get(name).spec).too_few_seeds:
                     display.say(too_few)
+                grouping, why = Together.parse(together).of_study(opened.studies.get(name).spec)
+                if why:
+                    display.say(why)
                 StudyRunner(
-                    opened, name, size, display.update, display.say, trust_code=trust_code, here=here, jobs=jobs
-                ).run()
+                    opened, name, size, display.update, display.say, trust_code=trust_code, here=here, jobs=jobs,
+                    together=grouping,
+                ).run()  # fmt: skip
         else:
             say = StudyDisplay(opened, name, console).say
             say(f"study {name} is finished:")
             if changed := changed_files(opened, name):
                 say(f"it was trained before {listing(changed)} changed; another name asks with the files as they are")
         return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
+
+
+def refuse_together_elsewhere(together: str, cluster: Cluster | None) -> None:
+    """Refuse a wrong word for how many runs are trained together, and jobs of a cluster that should do so.
+
+    Raises:
+        SettingsError: says which.
+    """
+    if Together.parse(together).most > 1 and cluster is not None:
+        raise SettingsError(
+            "Runs are trained together by workers of this machine", found=f"together={together} with jobs of a cluster",
+            do="leave one of them out; ablata worker --together is for workers that you start yourself",
+        )  # fmt: skip
 
 
 def _recorded(ledger: Ledger, study: Study | str, *, here: bool = False) -> str:

@@ -217,6 +217,13 @@ WorkerCount = Annotated[
     typer.Option("--workers", min=1, help="Worker processes on this machine; by default one for each GPU or core."),
 ]
 SaveAs = Annotated[str | None, typer.Option("--name", metavar="NAME", help="The name to record the study under.")]
+TogetherOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|never|N",
+        help="Train up to N runs of one network as one in each worker; auto: 8 where that is faster.",
+    ),
+]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run Python code that came with an imported study or an exported folder.")
 ]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ablata.base.errors import SettingsError, choices
-from ablata.cli.asking import TrustCode
+from ablata.cli.asking import TogetherOption, TrustCode
 from ablata.cli.console import note, quick_imports
 
 
@@ -34,6 +34,7 @@ def worker(
             help="Also take runs meant for other kinds of machines; these are then not paired by seed.",
         ),
     ] = False,
+    together: TogetherOption = "never",
     trust_code: TrustCode = False,
     launch: Annotated[str | None, typer.Option(hidden=True, help="What started it.")] = None,
     beside: Annotated[int, typer.Option(hidden=True, help="How many workers run side by side.")] = 1,
@@ -43,6 +44,7 @@ def worker(
     with quick_imports():
         from ablata.records.database import PATIENCE_SECONDS
         from ablata.records.ledger import Ledger
+        from ablata.studies.workers.together import Together
         from ablata.studies.workers.worker import work
 
     # A launcher's worker has a right address: a database that does not answer is on its way back.
@@ -50,7 +52,7 @@ def worker(
         done = work(
             ledger, study=study, threads=threads, idle_exit=idle_exit, idle_seconds=idle_seconds,
             any_environment=any_environment, parent=parent, launch=launch, beside=beside, trust_code=trust_code,
-            say=note,
+            together=Together.parse(together), say=note,
         )  # fmt: skip
     note(f"{done} run{'' if done == 1 else 's'} completed")
 

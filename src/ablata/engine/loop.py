@@ -1,11 +1,15 @@
-"""The one training loop. Read `train_steps` from top to bottom: that is what happens, in that order."""
+"""The one training loop. Read `steps` from top to bottom: that is what happens, in that order."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ablata.base.errors import DivergedError, LeaseLostError, StoppedError
 from ablata.base.seeds import derive
@@ -15,7 +19,17 @@ from ablata.engine.train_state import TrainState
 
 
 def train_steps(state: TrainState) -> None:
+    """Train from the state's step to its last one, alone; see `steps`."""
+    deque(steps(state), maxlen=0)
+
+
+def steps(state: TrainState, *, together: bool = False) -> Iterator[Part]:
     """Train from the state's step to its last one; evaluate and save on the way and at the end.
+
+    Args:
+        state: the training.
+        together: yield each part of a batch, for whoever asked to compute its gradient with those of other trainings;
+            nothing is yielded otherwise.
 
     Raises:
         SettingsError: the first loss does not depend on the network's outputs.
@@ -28,19 +42,16 @@ def train_steps(state: TrainState) -> None:
     log = LossLog(s)
     s.timer = Timer(s.total - s.step, s.evaluations_left())
     while not s.finished():
-        torch.manual_seed(derive(s.seed, "model", s.step, s.group.rank))
+        seed_model_noise(s.device, derive(s.seed, "model", s.step, s.group.rank))
         batch = s.task.augment(next(batches).to(s.device), s.step)
         s.set_learning_rate()
 
-        for position, part in enumerate(parts := batch.chunk(s.recipe.train.accumulate)):
-            last = position == len(parts) - 1
-            with s.precision.autocast(), nullcontext() if last else s.without_gradient_exchange():
-                terms = s.task.loss(s.network, part)
-                log.add(terms)
-                loss = torch.stack(list(terms.values())).sum() / len(parts)
-            if s.step == s.first_step and position == 0:
-                s.check_first_loss(loss)
-            torch.autograd.backward(s.scaler.scale(loss))
+        for position, piece in enumerate(pieces := batch.chunk(s.recipe.train.accumulate)):
+            part = Part(s, log, piece, position, len(pieces))
+            if together:
+                yield part
+            else:
+                torch.autograd.backward(s.scaler.scale(part.loss(s.network)))
 
         s.scaler.unscale_(s.optimiser)
         if s.step == s.first_step:
@@ -68,6 +79,50 @@ def train_steps(state: TrainState) -> None:
             s.save("last")
         if (reason := s.stop_reason()) and not s.finished():
             stop_early(s, log, reason)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part of a training's batch, whose loss and gradient are to be computed.
+
+    Attributes:
+        state: the training.
+        log: takes the loss terms.
+        batch: the samples.
+        position, count: which part it is, of how many.
+    """
+
+    state: TrainState
+    log: LossLog
+    batch: Any
+    position: int
+    count: int
+
+    def loss(self, network: nn.Module) -> Tensor:
+        """Return the part's share of the batch's loss, a scalar, with `network` in place of the state's model.
+
+        Raises:
+            SettingsError: the first loss does not depend on the network's outputs.
+        """
+        s, last = self.state, self.position == self.count - 1
+        with s.precision.autocast(), nullcontext() if last else s.without_gradient_exchange():
+            terms = s.task.loss(network, self.batch)
+            self.log.add(terms)
+            loss = torch.stack(list(terms.values())).sum() / self.count
+        if s.step == s.first_step and self.position == 0:
+            s.check_first_loss(loss)
+        return loss
+
+
+def seed_model_noise(device: torch.device, seed: int) -> None:
+    """Seed torch's global generators of the processor and of the device, as `torch.manual_seed` does.
+
+    That one also notes who called it, for devices that are not in use: 0.16 ms, where a small network's step takes 5.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def stop_early(state: TrainState, log: LossLog, reason: str) -> None:

@@ -258,6 +258,13 @@ class Recipe(Settings):
             UserError: the data or a combination of settings is wrong; raised before the first step.
         """
 
+    def why_alone(self) -> str:
+        """Return why runs of it are trained one by one; empty: those of one network can be trained together.
+
+        They can where the loss asks the network about a batch's images and nothing else.
+        """
+        return f"the task {self.task} is trained one run at a time"
+
     @abstractmethod
     def complexity(self) -> Complexity:
         """Count parameters, multiply-adds and activations for one image of the data's nominal shape; reads no data."""

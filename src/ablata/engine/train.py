@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ablata.base.files import write_text
+from ablata.base.generators import result_of
 from ablata.base.parts import users_mistakes
 from ablata.base.seeds import derive
 from ablata.base.settings import as_text
@@ -20,7 +21,7 @@ from ablata.engine.hardware.memory import keep_memory, peak_memory, reset_peak_m
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.hardware.process_group import ProcessGroup, process_group
 from ablata.engine.length import with_steps
-from ablata.engine.loop import train_steps
+from ablata.engine.loop import Part, steps
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
@@ -76,6 +77,28 @@ def train(
         UserError: something does not fit; raised before the first step.
         RunError: the training ended early; see the subclasses.
     """
+    return result_of(
+        training(
+            recipe, seed, folder, cache, reporter, group, parent, trust_code=trust_code, attempt=attempt, fork=fork
+        )
+    )
+
+
+def training(
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    cache: Path,
+    reporter: Reporter | None = None,
+    group: ProcessGroup | None = None,
+    parent: Path | None = None,
+    *,
+    trust_code: bool = False,
+    attempt: Attempt = NOBODY,
+    fork: Path | None = None,
+    together: bool = False,
+) -> Generator[Part, None, TrainResult]:
+    """Train as `train` does, whose arguments and errors it has; `together` is that of `loop.steps`."""
     recipe = recipe.effective()
     reporter, group = reporter or Reporter(), group or ProcessGroup()
     device = choose_device(recipe.compute.device, group.local_rank)
@@ -106,7 +129,7 @@ def train(
             _check_first_batch(state)
             state.train_mode()
             with users_mistakes(recipe, "run through every step"), killed_in_words():
-                train_steps(state)
+                yield from steps(state, together=together)
         with users_mistakes(recipe, "show its predictions"):
             state.save_items()
             state.save_gallery()
@@ -161,6 +184,8 @@ def _cost(state: TrainState) -> dict[str, float]:
         cost["peak_gpu_memory_bytes"] = peak
     if rate:
         cost["seconds_per_epoch"] = state.task.steps_per_epoch / rate
+    if state.together > 1:
+        cost["together"] = float(state.together)
     if state.forked_at:
         cost["first_step"] = float(state.forked_at)
     return cost

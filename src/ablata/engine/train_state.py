@@ -120,6 +120,8 @@ class TrainState:
         self.seconds_before = 0.0
         self.budget: TimeBudget | None = None
         self.out_of_time = False
+        self.together = 1
+        """Trainings whose steps were computed with this one's, at most, itself included."""
         self._resume()
         self.timer = Timer(self.total - self.step, self.evaluations_left())
         self.network = self._wrap_network()

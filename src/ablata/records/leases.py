@@ -56,6 +56,7 @@ class Leases:
         environment: str | None = None,
         code: str | Collection[str] | None = None,
         without: Collection[str] = (),
+        only: Collection[str] | None = None,
         relabel: str | None = None,
         launch: str | None = None,
     ) -> Claim | None:
@@ -70,6 +71,7 @@ class Leases:
             environment: see the class.
             code: see the class.
             without: see the class.
+            only: ids of the runs to choose from; None: any.
             relabel: the environment class the run becomes one of when it is taken, for a worker that takes runs of any
                 class; a run is left alone while an equal one of that class is alive.
             launch: what started the worker, together with those whose times its runs' times may be compared with.
@@ -78,6 +80,7 @@ class Leases:
             The claim, or None if really nothing can be claimed: a lost race is tried again.
         """
         filters = [*_filters(study, environment, code, without), *([_no_twin(relabel)] if relabel else [])]
+        filters += [] if only is None else [Run.id.in_(only)]
         while True:
             with suppress(IntegrityError), self._database.write() as connection:
                 which = and_(_free(self._silent(connection)), *filters)

@@ -46,6 +46,7 @@ from ablata.studies.study import CONTROL, Study
 from ablata.studies.workers.commands import OUTPUT, WORKTREES
 from ablata.studies.workers.in_process import InProcess
 from ablata.studies.workers.pool import Pool, Workers
+from ablata.studies.workers.together import Together
 from ablata.trainers.any import Outside
 from ablata.trainers.function import FUNCTION_CODE
 from ablata.trainers.git import remove_worktree
@@ -73,6 +74,7 @@ class StudyRunner:
         trust_code: whether code that came with an imported study may be run.
         here: calls the study's functions in this process, in place of workers.
         jobs: keeps workers on a cluster, in place of local ones.
+        together: how many runs a local worker trains together; so many rows wait at a time.
 
     Raises:
         RecordError: there is no such study, or it needs such code and that is not trusted.
@@ -89,6 +91,7 @@ class StudyRunner:
         trust_code: bool = False,
         here: InProcess | None = None,
         jobs: JobPool | None = None,
+        together: Together | None = None,
     ) -> None:
         self.ledger, self.name, self.watch, self.say = ledger, name, watch, say
         self.environment = record_environment(ledger)
@@ -96,7 +99,11 @@ class StudyRunner:
         self.columns: list[ArmRow] = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
         self.rule = rule_of(self.study.spec)
         self.assessment = Assessment(0, (), None)
-        self._here, self._pool = here, here or jobs or Pool(ledger, name, workers, trust_code=trust_code)
+        self._here, self._pool = (
+            here,
+            here or jobs or Pool(ledger, name, workers, trust_code=trust_code, together=together),
+        )
+        self._rows_at_once = 1 if together is None else together.most
         self._code = {arm.name: arm_code(ledger, name, arm, trust=trust_code, say=say) for arm in self.columns}
         self._identities: dict[str, list[NewRun]] = {}
         self._files: dict[str, dict[Path, str]] = {}
@@ -264,13 +271,17 @@ class StudyRunner:
     def _enqueue(self, cells: dict[tuple[str, int], Cell]) -> bool:
         """Make sure the next row waits; before the first look, all rows up to it, since none of them can be spared.
 
+        Where runs are trained together, as many rows wait as go into a group.
+
         Returns:
             Whether a cell was filled with a run that has ended already.
         """
         if self.study.spec.get(PICK):
             return self._enqueue_picked(cells)
         rows, ended = self.assessment.rows, False
-        for row in range(rows, max(rows + 1, min(self.rule.first_look, self.rule.seeds))):
+        block = self._rows_at_once
+        wanted = max(self.rule.first_look if rows < self.rule.first_look else 0, (rows // block + 1) * block)
+        for row in range(rows, max(rows + 1, min(wanted, self.rule.seeds))):
             seed = self.study.spec["first_seed"] + row
             for arm in open_arms(self.columns, self.assessment.replay):
                 cell = cells.get((arm.name, seed))

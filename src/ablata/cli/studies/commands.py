@@ -43,6 +43,7 @@ from ablata.cli.asking import (
     Sources,
     StudyRequest,
     Timeout,
+    TogetherOption,
     TrustCode,
     WithHistory,
     WorkerCount,
@@ -207,6 +208,7 @@ def run(
     noise: NoiseFrom = None,
     clusters: ClusterRule = None,
     workers: WorkerCount = None,
+    together: TogetherOption = "never",
     ray: RayAddress = None,
     slurm: Slurm = False,
     cpus: Cpus = None,
@@ -251,7 +253,9 @@ def run(
             study = sized(ledger, asked.study(ledger), budget, pilot, effect, workers, chosen=asked.has_seeds)
         if study is None:
             return
-        done = launch(ledger, study, workers, trust_code=trust_code, cluster=cluster, again=again or ())
+        done = launch(
+            ledger, study, workers, trust_code=trust_code, cluster=cluster, again=again or (), together=together
+        )
         show(ledger, done, output, json=json)
         if confirm_best:
             run_confirming(ledger, done, None, workers, None, trust_code=trust_code, json=json)

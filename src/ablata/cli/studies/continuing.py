@@ -152,6 +152,7 @@ def launch(
     trust_code: bool = False,
     cluster: Cluster | None = None,
     again: Sequence[str] = (),
+    together: str = "never",
 ) -> str:
     """Run a study with a live table and return its name; interrupted, say how to go on.
 
@@ -162,8 +163,9 @@ def launch(
 
     try:
         return run_study(
-            study, workers=workers, progress=err, trust_code=trust_code, cluster=cluster, ledger=ledger, again=again
-        ).name
+            study, workers=workers, progress=err, trust_code=trust_code, cluster=cluster, ledger=ledger, again=again,
+            together=together,
+        ).name  # fmt: skip
     except KeyboardInterrupt:
         note(f"go on with: ablata study run {study if isinstance(study, str) else study.name}")
         raise typer.Exit(1) from None

@@ -50,9 +50,9 @@ COSTS: Mapping[str, Cost] = {
 
 Memory of a recipe on a GPU is that GPU's under both names; of a program its own, and the GPUs'."""
 
-Load = tuple[str, float | None, float | None, float | None]
-"""What times depend on beside the machine: the launch, how many workers it keeps side by side, threads of each, and the
-step from which a fork was trained."""
+Load = tuple[str, float | None, float | None, float | None, float | None]
+"""What times depend on beside the machine: the launch, how many workers it keeps side by side, threads of each, the
+step from which a fork was trained, and how many runs were trained together."""
 TIMES = tuple(cost.recorded for cost in COSTS.values() if cost.is_time)
 """Names of times among what a run cost."""
 
@@ -62,7 +62,7 @@ def load_of(run: RunRow) -> Load | None:
     cost = run.cost or {}
     if run.launch in (None, SEVERAL):
         return None
-    return str(run.launch), cost.get("workers"), cost.get("threads"), cost.get("first_step")
+    return str(run.launch), cost.get("workers"), cost.get("threads"), cost.get("first_step"), cost.get("together")
 
 
 def cost_of_key(key: str) -> Cost | None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import AblataError, DivergedError, LeaseLostError, StoppedError
+from ablata.base.generators import result_of
 from ablata.base.parts import user_modules
 from ablata.base.user_code import module_files, relative_names
 from ablata.engine.checkpoints import Attempt
 from ablata.engine.hardware.process_group import ProcessGroup
+from ablata.engine.loop import Part
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import MetricRow, Progress, Reporter, Reporters
-from ablata.engine.train import TrainResult, train
+from ablata.engine.train import TrainResult, training
 from ablata.records.run_folder.code import keep_code
 from ablata.records.writer import RunWriter
 from ablata.studies.chain import parent_folder
@@ -112,15 +114,30 @@ def execute(
         LeaseLostError: another worker has it.
         UserError: data or settings do not fit; the run is recorded as failed.
     """
+    return result_of(executing(writer, recipe, cache, listener, group, beside=beside, trust_code=trust_code))
+
+
+def executing(
+    writer: RunWriter,
+    recipe: Recipe,
+    cache: Path,
+    listener: Reporter,
+    group: ProcessGroup | None = None,
+    *,
+    beside: int = 1,
+    trust_code: bool = False,
+    together: bool = False,
+) -> Generator[Part, None, TrainResult | None]:
+    """Train as `execute` does, whose arguments and errors it has; `together` is that of `engine.loop.steps`."""
     ledger_reporter = LedgerReporter(writer)
     reporters = Reporters(ledger_reporter, listener)
     try:
         keep_code(writer.folder, relative_names(module_files(user_modules(recipe))), fence=writer.held)
         older = parent_folder(writer.ledger, recipe, writer.run)
         forks = recipe.parent() is None
-        outcome = train(
+        outcome = yield from training(
             recipe, writer.run.seed, writer.folder, cache, reporters, group, None if forks else older,
-            fork=older if forks else None, trust_code=trust_code,
+            fork=older if forks else None, trust_code=trust_code, together=together,
             attempt=Attempt(writer.run.id, writer.claim.attempt, writer.held),
         )  # fmt: skip
     except DivergedError as error:

@@ -19,6 +19,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.processes import worker_name
 from ablata.records.rows import ArmRow, NewArm
 from ablata.records.writer import new_launch
+from ablata.studies.workers.together import Together
 
 _MOST_DEATHS = 4
 _WORKER_BYTES = 10**9
@@ -56,11 +57,21 @@ class Pool:
         study: its name.
         workers: how many processes.
         trust_code: whether they may run code that came with an imported study.
+        together: how many runs each trains together.
     """
 
-    def __init__(self, ledger: Ledger, study: str, workers: Workers, *, trust_code: bool = False) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        study: str,
+        workers: Workers,
+        *,
+        trust_code: bool = False,
+        together: Together | None = None,
+    ) -> None:
         self.log = ledger.home / "logs" / f"{study}.log"
         self._ledger, self._study, self._workers, self._trust = ledger, study, workers, trust_code
+        self._together = together or Together()
         self._launch = new_launch()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._useful: set[str] = set()
@@ -126,7 +137,7 @@ class Pool:
         threads = str(self._workers.threads)
         command = [sys.executable, "-m", "ablata", "worker", "--study", self._study, "--threads", threads]
         command += ["--parent", str(os.getpid()), *(["--trust-code"] if self._trust else [])]
-        command += ["--launch", self._launch, "--beside", str(self._workers.count)]
+        command += ["--launch", self._launch, "--beside", str(self._workers.count), "--together", str(self._together)]
         environment = os.environ | {
             "ABLATA_HOME": str(self._ledger.home),
             "ABLATA_DB": self._ledger.address,

@@ -7,12 +7,13 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, listing
+from ablata.base.generators import result_of
 from ablata.engine.reporting import Reporter
 from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
@@ -31,8 +32,12 @@ from ablata.studies.identity import (
 )
 from ablata.studies.workers.commands import execute_command
 from ablata.studies.workers.functions import execute_function
+from ablata.studies.workers.together import Companions, Together
 from ablata.trainers.command import Command
 from ablata.trainers.function import Function
+
+if TYPE_CHECKING:
+    from ablata.engine.loop import Part
 
 LEASE_SECONDS = 30.0
 _POLL_SECONDS = 0.2
@@ -98,6 +103,7 @@ def work(
     launch: str | None = None,
     beside: int = 1,
     trust_code: bool = False,
+    together: Together | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> int:
     """Claim and train runs until there is nothing left to do.
@@ -114,6 +120,7 @@ def work(
         launch: what started this worker, among others perhaps: times are compared within it; None: it is alone.
         beside: how many workers that launch keeps side by side.
         trust_code: whether code that came with an imported study may be run; runs that need it are left otherwise.
+        together: how many runs of one network are trained together; None: each is trained by itself.
         say: called with a line about runs that wait but cannot be taken.
 
     Returns:
@@ -128,19 +135,27 @@ def work(
     relabel, launch = environment if any_environment else None, launch or new_launch()
     signals, notices, done = StopOnSignal(parent), _Notices(ledger, study, environment, any_environment, say), 0
     refused: dict[str, RecordError] = {}
+    companions = Companions(ledger, study, together or Together(), beside)
     idle_since: float | None = None
     with signals.listening():
         while not signals.stop_reason():
-            claim = persist(
-                lambda: ledger.leases.claim(
-                    worker_name(), LEASE_SECONDS, relabel=relabel, without=tuple(refused), launch=launch, **which
-                ),
-                patience=PATIENCE_SECONDS,
-            )
+
+            def take(only: Sequence[str] | None = None) -> Claim | None:
+                return persist(
+                    lambda: ledger.leases.claim(
+                        worker_name(), LEASE_SECONDS, relabel=relabel, without=tuple(refused), only=only,
+                        launch=launch, **which,
+                    ),
+                    patience=PATIENCE_SECONDS,
+                )  # fmt: skip
+
+            claim = take()
             if claim is not None:
                 idle_since = None
+                others = companions.ids(claim)
+                claims = [claim, *filter(None, (take(others) for _ in others))]
                 try:
-                    done += train_claim(ledger, claim, threads, beside, signals, trust_code, say)
+                    done += train_claims(ledger, claims, threads, beside, signals, trust_code, say)
                 except RecordError as error:
                     refused[claim.run.id] = error
                 continue
@@ -159,6 +174,31 @@ def work(
     return done
 
 
+def train_claims(
+    ledger: Ledger,
+    claims: Sequence[Claim],
+    threads: int | None,
+    beside: int,
+    signals: StopOnSignal,
+    trust: bool,
+    say: Callable[[str], None],
+) -> int:
+    """Train claimed runs, several of them together; whatever ends each is in the ledger afterwards.
+
+    Returns:
+        How many completed.
+
+    Raises:
+        RecordError: one alone needs code that came from elsewhere and is not trusted; it waits in the ledger.
+    """
+    if len(claims) == 1:
+        return int(train_claim(ledger, claims[0], threads, beside, signals, trust, say))
+    trainings = [claim_training(ledger, claim, threads, beside, signals, trust, say, together=True) for claim in claims]
+    from ablata.engine.together.group import train_together
+
+    return sum(bool(ended.result) for ended in train_together(trainings))
+
+
 def train_claim(
     ledger: Ledger,
     claim: Claim,
@@ -172,6 +212,26 @@ def train_claim(
 
     Raises:
         RecordError: it needs code that came from elsewhere and is not trusted; it waits in the ledger.
+    """
+    return result_of(claim_training(ledger, claim, threads, beside, signals, trust, say))
+
+
+def claim_training(
+    ledger: Ledger,
+    claim: Claim,
+    threads: int | None,
+    beside: int,
+    signals: StopOnSignal,
+    trust: bool,
+    say: Callable[[str], None],
+    *,
+    together: bool = False,
+) -> Generator[Part, None, bool]:
+    """Train a claimed run as `train_claim` does, whose errors it has.
+
+    Args:
+        ledger, claim, threads, beside, signals, trust, say: as for `work`.
+        together: yield at each part of a batch; see `engine.loop.steps`.
     """
     try:
         code = run_code(ledger, claim.run, claim.recipe, trust=trust, say=say)
@@ -200,12 +260,14 @@ def train_claim(
                 return execute_command(writer, recipe, signals, beside=beside)
             if isinstance(recipe, Function):
                 return execute_function(writer, recipe, signals, beside=beside, own_process=True)
-            from ablata.studies.workers.execution import execute
+            from ablata.studies.workers.execution import executing
 
             if threads is not None and threads < (recipe.compute.threads or threads + 1):
                 compute = recipe.compute.model_copy(update={"threads": threads})
                 recipe = recipe.model_copy(update={"compute": compute})
-            done = execute(writer, recipe, cache_folder(ledger), signals, beside=beside, trust_code=trust)
+            done = yield from executing(
+                writer, recipe, cache_folder(ledger), signals, beside=beside, trust_code=trust, together=together
+            )
             return done is not None
     except AblataError:
         return False

@@ -85,6 +85,12 @@ class Classify(DistillableRecipe):
         recipe = self.effective()
         return ClassifyTask(recipe, recipe.training_data(context.cache), round_seed(self.refine, seed), context)
 
+    def why_alone(self) -> str:
+        """Return why runs of it are trained one by one: a teacher, or a second head; see `Recipe.why_alone`."""
+        if self.refine is not None:
+            return "a student is trained beside its own teacher (refine)"
+        return "" if self.rotation is None else "a network that tells turned images apart sees them twice (rotation)"
+
     def training_data(self, cache: Path) -> LabeledImageDataset:
         """Return the data set of an effective recipe, restricted to the labelled part where one is asked for."""
         data: LabeledImageDataset = round_data(self).build(cache)

@@ -13,7 +13,7 @@ from ablata.data.classification.label_subset import split_record
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.engine.recipe import Preview
 from ablata.engine.start import Start
-from ablata.nn.annealing import advance, temperatures
+from ablata.nn.annealing import Temperature, advance, temperatures
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
 from ablata.tasks.distillation.distiller import Distiller, frozen_distiller, given_teacher_mark, online_distiller
@@ -79,6 +79,8 @@ class DistillableTask(DatasetTask[ImageBatch]):
     criterion: Any
     classes: tuple[str, ...]
     distiller: Distiller | None = None
+    _temperatures: list[Temperature] | None = None
+    """Of the model; looked for once, since that takes longer than a small network's optimiser."""
 
     def pair_with_peer(self, build: Callable[[], nn.Module]) -> None:
         """Set `model` to a network, or to a pair of peers where the recipe asks for one.
@@ -154,7 +156,9 @@ class DistillableTask(DatasetTask[ImageBatch]):
 
     def after_step(self, step: int) -> None:
         """Cool the model's temperatures; let an online teacher learn from the student."""
-        advance(temperatures(self.model))
+        if self._temperatures is None:
+            self._temperatures = temperatures(self.model)
+        advance(self._temperatures)
         if self.distiller is not None:
             self.distiller.teacher.after_step(step)
 
