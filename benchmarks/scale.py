@@ -137,7 +137,7 @@ def main() -> None:
         filled = time.perf_counter() - started
         with Ledger(address, home=home) as ledger:
             rows = [(name, f"{ms:.0f} ms") for name, ms in lists(ledger).items()]
-            rows += [(f"board: {name}", f"{ms:.0f} ms") for name, (ms, _) in page_times(home, 5, studies).items()]
+            rows += [(f"board: {name}", f"{ms:.0f} ms") for name, (ms, *_) in page_times(home, 5, studies).items()]
             wait(ledger, asked.runs)
             rows.append((f"a claim, {asked.runs:,} runs waiting", f"{claims(ledger):.1f} ms"))
         rate, lost = race(address, home)
