@@ -17,7 +17,7 @@ def test_a_continued_run_is_a_new_one_that_begins_with_the_old_weights(quick: ab
     old = ablata.train(quick, seed=1)
     new = ablata.continue_run(old.run[:6], overrides={"train.steps": 2, **STILL})
     assert (new.run != old.run, new.seed, new.cost["steps"]) == (True, 1, 2)
-    assert new.settings()["start"] == {"run": old.run, "checkpoint": "last", "step": None}
+    assert new.settings()["start"] == {"run": old.run, "checkpoint": "last", "step": None, "first": None}
     before, after = (load_checkpoint(run.folder / "last.safetensors").weights() for run in (old, new))
     learnt = [name for name in before if before[name].is_floating_point() and "running" not in name]
     assert all(math.isclose(float((before[name] - after[name]).abs().max()), 0, abs_tol=1e-6) for name in learnt)

@@ -36,7 +36,7 @@ def test_a_trained_network_is_loaded_scored_and_handed_on(quick: ablata.Recipe, 
     place, difference = ablata.export(run.run, "hub", tmp_path / "handed_on")
     assert (place, difference) == (tmp_path / "handed_on", 0.0)
     assert torch.equal(ablata.load_model(place).outputs(images), model.outputs(images))
-    with pytest.raises(SettingsError, match="onnx, pt2, hub"):
+    with pytest.raises(SettingsError, match="onnx, pt2, torchscript, openvino, hub"):
         ablata.export(run.run, "caffe")
 
 

@@ -196,7 +196,7 @@ def test_a_change_of_a_part_shows_the_parts_that_it_replaces(ledger: Ledger) -> 
     (name,) = [row.name for row in ledger.studies.all()]
     view = study_view(ledger, name)
     assert [str(arm.changes[0]) for arm in view.treatments] == [
-        "schedule.kind: cosine → step", "data.augment.mix: null → mixup",
+        'schedule.kind: "cosine" → "step"', 'data.augment.mix: null → "mixup"',
     ]  # fmt: skip
 
 

@@ -307,7 +307,7 @@ def test_a_named_study_of_a_script_edited_since_is_neither_answered_nor_gone_on_
     arguments = ("--seeds", "3", "--name", "mixup", "--input", "data.txt", CONTROL, f"{CONTROL} --mixup 0.9")
     assert compare(*arguments).status == 0
     assert "mixup is finished" in compare(*arguments).err
-    for file, what in {"train.py": "code", "data.txt": "inputs"}.items():
+    for file, what in {"train.py": "code: train.py", "data.txt": "inputs"}.items():
         before = (folder / file).read_text()
         (folder / file).write_text(before + "\n")
         said = compare(*arguments)
@@ -426,7 +426,7 @@ def test_a_programs_items_guards_and_clusters_go_from_the_command_line_to_the_pa
     said = typed("compare", command, *parts, "--noise", "items", "--clusters", "folder", "--name", "films")
     assert "each arm's noise is read from its single images too" in said
     page = (tmp_path / "home" / "reports" / "films.html").read_text()
-    assert "200 images in 10 clusters were scored" in page
+    assert "200 images in 10 groups were scored" in page
     assert "film" in page
     assert "is read from its single images too" in typed(
         "study", "plan", "--command", command, *parts, "--noise", "items", "--first-seed", "9"
@@ -435,7 +435,7 @@ def test_a_programs_items_guards_and_clusters_go_from_the_command_line_to_the_pa
     monkeypatch.setenv("ABLATA_HOME", str(tmp_path / "other"))
     typed("study", "import", "films.ablata")
     typed("study", "report", "films", "--format", "html", "--output", "films.html")
-    assert "200 images in 10 clusters were scored" in (tmp_path / "films.html").read_text()
+    assert "200 images in 10 groups were scored" in (tmp_path / "films.html").read_text()
     guarded = ["--guard", "latency:+50%", "--name", "kept"]
     assert "better by" in (said := typed("compare", command, *parts, *guarded))
     assert "latency within +50%" in said
