@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ablata
-from ablata.base.errors import DataError, DivergedError, RecordError, SettingsError
+from ablata.base.errors import CheckpointError, DataError, DivergedError, RecordError, SettingsError
 
 SHORT = {"train": {"epochs": None, "steps": 6, "evaluate_every": 0}, "model.width": 4}
 
@@ -41,6 +41,16 @@ def test_all_forms_of_asking_name_the_same_run(quick: ablata.Recipe, tmp_path: P
     ]
     assert {run.run for run in again} == {first.run}
     assert {run.row.attempt for run in again} == {1}
+
+
+def test_a_completed_run_with_a_damaged_checkpoint_is_not_answered_by_resuming_it(quick: ablata.Recipe) -> None:
+    run = ablata.train(quick, seed=2)
+    place = run.folder / "last.safetensors"
+    content = bytearray(place.read_bytes())
+    content[-7] ^= 1
+    place.write_bytes(content)
+    with pytest.raises(CheckpointError, match="last.safetensors"):
+        ablata.train(resume=run.run)
 
 
 def test_progress_is_shown_where_it_is_wanted(capfd: pytest.CaptureFixture[str]) -> None:

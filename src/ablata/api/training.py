@@ -19,7 +19,7 @@ from ablata.base.errors import AblataError, DivergedError, SettingsError, Stoppe
 from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.settings import expand, placed, settings_hash
 from ablata.engine.batch_size import with_batch
-from ablata.engine.checkpoints import LAST
+from ablata.engine.checkpoints import LAST, load_run_checkpoint
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.hardware.process_group import ProcessGroup, from_environment, process_group
 from ablata.engine.recipe import Recipe
@@ -220,6 +220,9 @@ class _Training:
             refuse_unfit(self._ledger, recipe, seed, alone=self._group.is_single)
             return self._ledger.runs.enqueue(new)
         run = self._ledger.runs.get(resume)
+        folder = self._ledger.runs.folder(run)
+        if run.state == "completed" and (folder / LAST).exists():
+            load_run_checkpoint(folder, "last")  # its scores are not repeated beside a damaged file
         if run.state not in ("completed", "diverged"):
             refuse_other_data(self._ledger, recipe, run)
             for what, then, now in (("code", run.code, recipe_code(recipe)), ("machine", run.environment, here)):
