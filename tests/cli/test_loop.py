@@ -125,9 +125,10 @@ def test_a_commit_that_removes_lines_and_makes_no_difference_is_kept_where_that_
     assert ablata("loop", "try", "no such key", "--ref", "HEAD").status == 4, "args.lr is gone"
     commit(" + args.lr", "")
     less = ablata("loop", "try", "no learning rate", "--ref", "HEAD")
-    assert (less.status, "it has 1 lines less" in less.out) == (0, True), less.out + less.err
+    assert (less.status, "it has 1 line less" in less.out) == (0, True), less.out + less.err
 
 
+@pytest.mark.slow
 def test_several_workers_share_the_runs_of_a_try_and_confirm_says_before_how_many_it_takes(
     commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
 ) -> None:

@@ -12,7 +12,7 @@ from .pages import ROOT, Page, blocks, pages, shortened
 
 Say = Callable[[Sequence[str]], tuple[int, str]]
 LONG = {f"docs/extend/{name}.md" for name in ("backbone", "block", "data", "testing")} | {
-    f"docs/howto/{name}.md" for name in ("functions", "lab")
+    f"docs/howto/{name}.md" for name in ("functions", "lab", "loop", "machines")
 }
 """Pages whose commands take the suite's time, and show what other tests do too: among the slow ones."""
 

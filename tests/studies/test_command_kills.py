@@ -104,6 +104,7 @@ def test_a_killed_worker_leaves_no_second_program_and_its_run_is_made_again(
     _check(ledger, home, resumes=resumes)
 
 
+@pytest.mark.slow
 def test_a_killed_launcher_takes_its_programs_along_and_the_same_command_goes_on(
     compare: Compare, ledger: Ledger, home: Path
 ) -> None:

@@ -247,7 +247,7 @@ class LoopJudge:
         if what == "lines":
             first, second = rows[scores.loop.best].recipe["ref"], row.recipe["ref"]
             added = lines_added(Path(row.recipe["folder"]), first, second)
-            return f"it has {-added} lines less" if added < 0 else None
+            return f"it has {-added} line{'s' * (added < -1)} less" if added < 0 else None
         found = scores.saved(row.number, what)
         # Equal to the digit on both sides, as numbers of parameters are, leaves no doubt.
         if found is None or found.effect >= 0 or (found.high >= 0 and what == "time"):
