@@ -319,7 +319,7 @@ def _unchosen(where: str, count: int) -> DataError:
 
 def _refuse_absent(bands: tuple[int, ...], count: int) -> None:
     if max(bands) >= count:
-        raise ValueError(f"data.bands={list(bands)} of {count} bands, counted from 0")
+        raise _BandsError(f"data.bands={list(bands)} of {count} bands, counted from 0")
 
 
 def _highest(image: Image.Image, bits: int) -> int:
@@ -461,7 +461,14 @@ def bits_advice(highest: int) -> str:
     )
 
 
+class _BandsError(ValueError):
+    """Bands were asked for that an image does not have: the setting is wrong, not the file."""
+
+
 def _undecodable(where: str, error: Exception | str) -> DataError:
+    if isinstance(error, _BandsError):
+        return DataError("data.bands must name bands that every image has", found=f"{where}: {error}",
+                         do="set data.bands to some of these; the last is their number less one")  # fmt: skip
     return DataError(
         "Every image must be decodable",
         found=f"{where}: {error}",

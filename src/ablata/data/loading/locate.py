@@ -52,7 +52,7 @@ def find_root(root: str | None, *, default: str | None, fits: Callable[[Path], b
     where = " and ".join(_seen(place) for place in places)
     key = f"data.root={root}" if root is not None else "data.root is not set"
     raise DataError(
-        f"The data set's files must be there: {layout}",
+        f"The data set's files must be there: {layout}" if layout else "A data set must be a folder, or a zip of one",
         found=f"{key}; looked in {where}",
         do="set data.root to such a folder, or to a zip of it (or set ABLATA_DATA to the folder above it)",
     )
