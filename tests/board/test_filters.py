@@ -51,3 +51,10 @@ def test_words_columns_and_comparisons_are_joined_by_and(subtests: pytest.Subtes
 def test_an_open_quotation_mark_is_told() -> None:
     with pytest.raises(SettingsError, match="in pairs"):
         parse_filter("'open")
+
+
+def test_what_would_silently_match_nothing_is_refused() -> None:
+    for written, said in (("stat:failed", "state"), ("width>>16", "a number"), ("width<wide", "a number")):
+        with pytest.raises(SettingsError, match=said):
+            parse_filter(written)
+    assert parse_filter("12:30")(FACTS) is False

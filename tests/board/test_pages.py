@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from ablata.board.lab import Lab
 from ablata.board.pages.data import named_images
+from ablata.board.rendering import Board
 
 from .conftest import HOSTILE, KEY
 
@@ -27,6 +29,16 @@ def test_the_list_shows_questions_verdicts_and_progress(shown: TestClient) -> No
     assert "Does it help again?" not in shown.get("/studies?state=finished").text
     assert "No study matches." in shown.get("/studies?q=nothing+like+it").text
     assert "1 study" in shown.get("/studies?q=going-on").text
+
+
+def test_a_page_has_the_version_of_before_its_data(shown: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    read = Lab.runs
+    monkeypatch.setattr(Board, "version", lambda board: calls.append("version") or "as it was")
+    monkeypatch.setattr(Lab, "runs", lambda lab: calls.append("data") or read(lab))
+    assert 'data-version="as it was"' in shown.get("/runs").text
+    assert calls[0] == "version"
+    assert "data" in calls
 
 
 def test_a_study_shows_verdicts_curves_looks_runs_and_what_to_type(shown: TestClient) -> None:

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import SettingsError, choices
 
 COLUMNS = ("id", "recipe", "study", "arm", "seed", "state")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -58,9 +58,22 @@ def _test(word: str) -> Callable[[RunFacts], bool]:
         return lambda facts: any(wanted.lower() in value.lower() for value in facts.columns.get(column, ()))
     match = _COMPARED.fullmatch(word)
     if match is None:
+        if colon and column.isidentifier():
+            raise SettingsError(f"Before a colon must stand a column: {choices(COLUMNS, column)}", found=word,
+                                do="a setting or a score is compared: model.width=16")  # fmt: skip
         return lambda facts: word.lower() in facts.text
     key, sign, value = match.groups()
+    if sign not in ("=", "!=") and not _is_number(value):
+        raise SettingsError(f"Behind {sign} must stand a number", found=word)
     return lambda facts: any(_compare(facts.values[name], sign, value) for name in _named(key, tuple(facts.values)))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _named(key: str, names: Sequence[str]) -> list[str]:

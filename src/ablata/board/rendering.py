@@ -45,9 +45,15 @@ class Board:
 
 
 def board_of(request: Request) -> Board:
-    """Return the board that a request came to."""
+    """Return the board that a request came to.
+
+    The lab's version is read with the first call, before what a page shows: read afterwards, it would hide from an open
+    page what changed in between.
+    """
     found = request.app.state.board
     assert isinstance(found, Board)
+    if not hasattr(request.state, "version"):
+        request.state.version = found.version()
     return found
 
 
@@ -98,7 +104,7 @@ def page(
         home=str(board.lab.home),
         read_only=board.access.read_only,
         csrf=board.access.csrf,
-        version=board.version() if live and not copy else "",
+        version=request.state.version if live and not copy else "",
     )  # fmt: skip
     headers = {}
     if copy:

@@ -50,6 +50,7 @@ async function refresh() {
     }
   } catch { say("the board does not answer"); }
   busy = false;
+  if (wanted) refresh();  // what changed while the page was on its way
 }
 document.addEventListener("visibilitychange", () => { if (!document.hidden && wanted) refresh(); });
 
