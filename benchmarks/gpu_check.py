@@ -399,6 +399,20 @@ def cifar10_fast(place: Place) -> dict[str, Any]:
     return {"seconds": outcome.cost["seconds"], "scores": outcome.scores}
 
 
+def together(place: Place) -> dict[str, Any]:
+    """Train seeds of digits, and of ResNet-20 where there is CIFAR-10, as one network and one after another."""
+    script = Path(__file__).with_name("seeds_together.py")
+    options = ["--recipe", "digits", *(["resnet20", "--root", place.cifar10] if place.cifar10 else [])]
+    options += ["--members", "1", "--turns", "1"] if place.tiny else ["--members", "1", "4", "16"]
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder, "found.json")
+        done = subprocess.run([sys.executable, str(script), *options, "--json", str(output)],
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        if done.returncode != 0:
+            raise BoundError(done.stderr[-2000:])
+        return {"rows": json.loads(output.read_text(encoding="utf-8"))["rows"]}
+
+
 PARTS: dict[str, Callable[[Place], dict[str, Any]]] = {
     "tests": tests,
     "precision": precision,
@@ -408,6 +422,7 @@ PARTS: dict[str, Callable[[Place], dict[str, Any]]] = {
     "mask_rcnn": mask_rcnn,
     "bisenet": bisenet,
     "cifar10_fast": cifar10_fast,
+    "together": together,
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu_check.py"
-OWN_PROCESSES = {"tests", "processes"}
+OWN_PROCESSES = {"tests", "processes", "together"}
 """Parts that start processes, which takes too long here: the slow test runs them with the whole script."""
 
 

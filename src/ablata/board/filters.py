@@ -64,7 +64,7 @@ def _test(word: str) -> Callable[[RunFacts], bool]:
         return lambda facts: word.lower() in facts.text
     key, sign, value = match.groups()
     if sign not in ("=", "!=") and not _is_number(value):
-        raise SettingsError(f"Behind {sign} must stand a number", found=word)
+        raise SettingsError(f"Behind {sign} must stand a number", found=word, do="words are compared with = and !=")
     return lambda facts: any(_compare(facts.values[name], sign, value) for name in _named(key, tuple(facts.values)))
 
 
