@@ -27,8 +27,6 @@ _MOST_STEPS = 50
 _CUBIC = 3e-5
 """A step of Halley's, relative to t, after which the next would be below the last digit."""
 _FEW = 1.5
-_SMALL = 8
-_MOST_FRACTIONS = 20_000
 
 
 def tail(t: ArrayLike, dof: ArrayLike) -> Floats:
@@ -152,77 +150,3 @@ def _approximation(above: Floats, dof: Floats, rise: Floats) -> Floats:
         if few.any():
             t = np.where(few, np.sqrt(dof) * (rise / (math.sqrt(math.pi) * dof * above)) ** (1 / dof), t)
     return np.asarray(np.minimum(t, _GREATEST), dtype=np.float64)
-
-
-def tail_of(t: float, dof: float) -> float:
-    """Return `tail` of one number, in a tenth of the time that an array of one takes."""
-    if math.isnan(t) or not dof > 0:
-        return math.nan
-    size, dof = min(abs(t), _GREATEST), min(dof, _NORMAL)
-    share, middle = _share_of(size, dof, _rise(dof / 2))
-    upper = 0.0 if math.isinf(t) else 0.5 - share if middle else share
-    return 1 - upper if t < 0 else upper
-
-
-def quantile_of(probability: float, dof: float) -> float:
-    """Return `quantile` of one number, in a fifth of the time that an array of one takes."""
-    above = min(probability, 1 - probability)
-    if not 0 < above < 0.5 or not dof > 0:
-        return float(quantile(probability, dof))
-    dof = min(dof, _NORMAL)
-    rise = _rise(dof / 2)
-    t = float(_approximation(np.array([above]), np.array([dof]), np.array([rise]))[0])
-    for _ in range(_MOST_STEPS):
-        share, middle = _share_of(t, dof, rise)
-        step = ((0.5 - above) - share if middle else share - above) / _density_of(t * t / dof, dof, rise)
-        moved = t + step / (1 - step * (dof + 1) * t / (2 * (dof + t * t)))
-        t, before = min(max(moved, t / 8), t * 8), t
-        if abs(t - before) <= _CUBIC * t:
-            break
-    return math.copysign(t, probability - 0.5)
-
-
-def _rise(z: float) -> float:
-    """`half_step` of one number."""
-    return math.exp(math.lgamma(z + 0.5) - math.lgamma(z)) if z < _SMALL else float(half_step(np.array([z]))[0])
-
-
-def _share_of(t: float, dof: float, rise: float) -> tuple[float, bool]:
-    square = t * t
-    ratio = square / dof
-    weight = t * _density_of(ratio, dof, rise)
-    if square <= _MIDDLE_SQUARE and ratio <= _MIDDLE_SHARE / (1 - _MIDDLE_SHARE):
-        return weight * _series_of(ratio / (1 + ratio), dof), True
-    return 0.5 * weight * _fraction_of(dof / 2, ratio), False
-
-
-def _density_of(ratio: float, dof: float, rise: float) -> float:
-    return rise / math.sqrt(math.pi * dof) * math.exp(-0.5 * (dof + 1) * math.log1p(ratio))
-
-
-def _series_of(y: float, dof: float) -> float:
-    term = total = 1.0
-    for k in range(1, _MOST_TERMS):
-        term *= y * (dof + 2 * k - 1) / (2 * k + 1)
-        total += term
-        if term <= 1e-16 * total:
-            break
-    return total
-
-
-def _fraction_of(a: float, ratio: float) -> float:
-    """`beta_fraction` of one number, with b = 1/2, x = 1 / (1 + ratio) and y = ratio * x, by Lentz's method (1976)."""
-    x = 1 / (1 + ratio)
-    level, odd = a * ratio * x - 0.5 * x + 1, 1 / (a + 1)
-    found = c = a * level * odd
-    d = 0.0
-    for m in range(1, _MOST_FRACTIONS):
-        past, shared = a + m, m * (0.5 - m) * x * odd
-        alpha = (past - 1) * (past - 0.5) * shared * x * odd
-        odd = 1 / (past + m + 1)
-        beta = m + shared + past * (level + m * (2 - x)) * odd
-        d, c = 1 / (beta + alpha * d), beta + alpha / c
-        found *= c * d
-        if abs(c * d - 1) <= 1e-15:
-            break
-    return 1 / found
