@@ -9,8 +9,9 @@ from starlette.testclient import TestClient
 
 from ablata.board.lab import Lab
 from ablata.records import Ledger
+from ablata.records.removal import rename_study
 
-from .conftest import KEY, train
+from .conftest import KEY, arms, train
 
 
 def test_the_interface_is_described_and_tells_what_the_pages_show(shown: TestClient) -> None:
@@ -29,6 +30,7 @@ def test_the_interface_is_described_and_tells_what_the_pages_show(shown: TestCli
     assert curves[KEY][0] == [0, 2.0]
     assert [one["state"] for one in shown.get("/api/v1/queue").json()] == ["waiting"]
     assert shown.get("/api/v1/runs?limit=0").status_code == 422
+    assert "model.width" in shown.get("/api/v1/runs?filter=model.widht=16").json()["must"]
 
 
 def test_the_version_changes_with_what_is_shown_and_with_nothing_else(lab_home: Path, tmp_path: Path) -> None:
@@ -44,4 +46,33 @@ def test_the_version_changes_with_what_is_shown_and_with_nothing_else(lab_home: 
         seen.append(lab._read_version())
         other.studies.finish("going-on")
         seen.append(lab._read_version())
-        assert len(set(seen)) == 4
+        rename_study(other, "going-on", "renamed")
+        seen.append(lab._read_version())
+        assert len(set(seen)) == 5
+
+
+def test_runs_kept_in_memory_are_those_of_the_ledger(lab_home: Path, tmp_path: Path) -> None:
+    home = tmp_path / "lab"
+    shutil.copytree(lab_home, home)
+    with Ledger(home=home) as ledger, Ledger(home=home) as other:
+        lab = Lab(ledger)
+
+        def agree() -> None:
+            rows = other.runs.find()
+            uses = other.studies.uses(rows)
+            assert [one.row for one in lab.runs().runs] == rows
+            assert {one.row.id: list(one.uses) for one in lab.runs().runs} == {r.id: uses.get(r.id, []) for r in rows}
+
+        agree()
+        train(other, "going-on", "control", 2, 90.0)
+        agree()
+        waiting = other.runs.find(state="waiting")[0]
+        claim = other.leases.claim_run(waiting.id, "here/000000:1", 60, "l2")
+        agree()
+        other.leases.progress(waiting.id, claim.attempt, {"step": 3})
+        agree()
+        other.studies.create("third", "?", other.studies.get("done").spec, arms())
+        other.studies.attach("third", "wide", 0, other.runs.find(study="done")[0].id)
+        agree()
+        assert "third" in lab.runs().studies
+        assert lab.runs() is lab.runs()

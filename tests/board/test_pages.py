@@ -69,7 +69,17 @@ def test_runs_are_filtered_sorted_and_given_columns(shown: TestClient) -> None:
     assert len(found("filter=state:waiting")) == 1
     assert len(found("filter=top1%3E%3D93")) == 3
     assert found("sort=seed") == list(reversed(found("sort=-seed"))) or found("sort=seed")[0] != found("sort=-seed")[0]
-    assert "quotation marks" in shown.get("/runs?filter=%22open").text
+    for query, said in (
+        ("filter=%22open", "quotation marks"),
+        ("filter=model.widht%3E16", "such as model.width"),
+        ("columns=model.widht", "such as model.width"),
+        ("sort=-model.widht", "such as model.width"),
+    ):
+        answer = shown.get(f"/runs?{query}")
+        assert answer.status_code == 422
+        assert said in answer.text
+    assert found("sort=-width") == found("sort=-model.width") != found("sort=width")
+    assert '<td class="number">32</td>' in shown.get("/runs?columns=width").text
     assert "model.width" in shown.get("/runs").text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -14,7 +15,6 @@ from starlette.concurrency import run_in_threadpool
 from ablata.base.errors import AblataError
 from ablata.board.curves import thinned
 from ablata.board.filters import parse_filter
-from ablata.board.pages.runs import facts_of
 from ablata.board.rendering import board_of
 from ablata.reports.collect import study_view
 from ablata.reports.collect_runs import plain_settings
@@ -48,8 +48,9 @@ def study(request: Request, name: str, curves: bool = False) -> dict[str, Any]:
 @router.get("/runs")
 def runs(request: Request, filter: str = "", limit: Annotated[int, Query(ge=1, le=2000)] = 100) -> list[dict[str, Any]]:
     """Return the runs that a filter lets through, newest first; the filter is that of the table of runs."""
-    passes = parse_filter(filter)
-    found = [one for one in board_of(request).lab.runs() if passes(facts_of(one))][:limit]
+    table = board_of(request).lab.runs()
+    passes = parse_filter(filter, table)
+    found = list(islice((one for one in table.runs if passes(one.facts)), limit))
     return [_finite({**asdict(one.row), "uses": one.uses, "settings": one.settings}) for one in found]
 
 

@@ -1,23 +1,28 @@
 """The filter of the table of runs: `arm:wide state:completed model.width>16 noise`.
 
-Words are looked for in a run's id, recipe, studies, settings and error; `key:value` compares a column; `key<value`,
-`key>=value`, `key=value` and the like compare a setting, a score or a cost.
+Words are looked for in a run's id, recipe, studies and error; `key:value` compares a column; `key<value`, `key>=value`,
+`key=value` and the like compare a setting, a score or a cost. What no run could pass, as no run has it, is refused.
 """
 
 from __future__ import annotations
 
+import difflib
 import operator
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from ablata.base.errors import SettingsError, choices
 
 COLUMNS = ("id", "recipe", "study", "arm", "seed", "state")
+STATES = ("waiting", "running", "stopped", "completed", "failed", "diverged", "cancelled")
+"""What the column of states can hold, whether a run is in it now or not."""
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, "!=": operator.ne, ">": operator.gt, "<": operator.lt, "=": operator.eq,
 }  # fmt: skip
+_NEAREST = 5
 _COMPARED = re.compile(r"([\w./@-]+?)(>=|<=|!=|>|<|=)(.+)")
 
 
@@ -27,20 +32,42 @@ class RunFacts:
 
     Args:
         columns: values of `COLUMNS` by name; a run of several studies has several.
-        values: settings, scores and costs by key, as text.
+        settings: values as JSON by dotted key; shared by runs of one recipe.
+        own: scores, costs and seed by key, as JSON.
         text: all that words are looked for in, lower case.
     """
 
-    columns: dict[str, tuple[str, ...]]
-    values: dict[str, str]
+    columns: Mapping[str, tuple[str, ...]]
+    settings: Mapping[str, str]
+    own: Mapping[str, str]
     text: str
 
+    def value(self, key: str) -> str | None:
+        """Return a setting, score or cost as JSON; None where the run has none of this key."""
+        return self.own.get(key, self.settings.get(key))
 
-def parse_filter(written: str) -> Callable[[RunFacts], bool]:
+
+class Known(Protocol):
+    """What can be asked for: keys of settings, scores and costs of all runs, and what stands in each column."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """Keys of settings, scores and costs that a run has."""
+
+    @property
+    def columns(self) -> Mapping[str, Collection[str]]:
+        """What stands in each of `COLUMNS`."""
+
+
+def parse_filter(written: str, known: Known) -> Callable[[RunFacts], bool]:
     """Return what a filter lets through.
 
+    Args:
+        written: as above.
+        known: the runs that it is for; of a lab without runs nothing is refused because no run has it.
+
     Raises:
-        SettingsError: it cannot be read.
+        SettingsError: it cannot be read, or no run can pass, as none has such a setting or is of such a study.
     """
     try:
         words = shlex.split(written)
@@ -48,14 +75,14 @@ def parse_filter(written: str) -> Callable[[RunFacts], bool]:
         raise SettingsError(
             "A filter must have its quotation marks in pairs", found=written, do="close the quotation mark"
         ) from error
-    tests = [_test(word) for word in words]
+    tests = [_test(word, known) for word in words]
     return lambda facts: all(test(facts) for test in tests)
 
 
-def _test(word: str) -> Callable[[RunFacts], bool]:
+def _test(word: str, known: Known) -> Callable[[RunFacts], bool]:
     column, colon, wanted = word.partition(":")
     if colon and column in COLUMNS:
-        return lambda facts: any(wanted.lower() in value.lower() for value in facts.columns.get(column, ()))
+        return _in_column(column, wanted.lower(), known)
     match = _COMPARED.fullmatch(word)
     if match is None:
         if colon and column.isidentifier():
@@ -65,7 +92,61 @@ def _test(word: str) -> Callable[[RunFacts], bool]:
     key, sign, value = match.groups()
     if sign not in ("=", "!=") and not _is_number(value):
         raise SettingsError(f"Behind {sign} must stand a number", found=word, do="words are compared with = and !=")
-    return lambda facts: any(_compare(facts.values[name], sign, value) for name in _named(key, tuple(facts.values)))
+    compare, wanted_names = _OPERATORS[sign], keys_of(key, known.names)
+    return lambda facts: any(_compare(have, sign, compare, value) for have in values_of(facts, wanted_names))
+
+
+def _in_column(column: str, wanted: str, known: Known) -> Callable[[RunFacts], bool]:
+    there = (*STATES, *known.columns.get(column, ())) if column == "state" else known.columns.get(column, ())
+    if known.names and not any(wanted in value.lower() for value in there):
+        raise SettingsError(
+            f"After {column}: must stand one of {choices(dict.fromkeys(there), wanted)}",
+            found=f"{column}:{wanted}",
+            do="a part of it is enough",
+        )
+    return lambda facts: any(wanted in value.lower() for value in facts.columns.get(column, ()))
+
+
+def keys_of(key: str, names: Collection[str]) -> tuple[str, ...]:
+    """Return the names that a key stands for: its own first, then those that end with it (`width`: `model.width`).
+
+    Args:
+        key: as typed.
+        names: of all settings, scores and costs; where there are none nothing is refused.
+
+    Raises:
+        SettingsError: none is of this name.
+    """
+    found = [key] * (key in names) + [name for name in names if name.endswith((f".{key}", f"/{key}"))]
+    if not found and names:
+        raise SettingsError(
+            f"A key must be that of a setting, score or cost that a run has, such as {choices(_nearest(key, names))}",
+            found=key,
+            do="write it as a run's page has it; the end of a key is enough",
+        )
+    return tuple(found)
+
+
+def _nearest(key: str, names: Collection[str]) -> list[str]:
+    """The few names most like a key, by their whole and by their last part."""
+    ends = {name: re.split(r"[./]", name)[-1] for name in names}
+    last = re.split(r"[./]", key)[-1]
+
+    def likeness(name: str) -> float:
+        return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in ((key, name), (last, ends[name])))
+
+    return sorted(names, key=likeness, reverse=True)[:_NEAREST]
+
+
+def values_of(facts: RunFacts, names: Iterable[str]) -> list[str]:
+    """Return what a run has under the names of `keys_of`: that of the key's own name alone, if it has it."""
+    found = []
+    for place, name in enumerate(names):
+        if (value := facts.value(name)) is not None:
+            found.append(value)
+            if place == 0:
+                break
+    return found
 
 
 def _is_number(text: str) -> bool:
@@ -76,16 +157,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _named(key: str, names: Sequence[str]) -> list[str]:
-    """Names that a key stands for: its own, else those that end with it (`width` for `model.width`)."""
-    if key in names:
-        return [key]
-    return [name for name in names if name.endswith((f".{key}", f"/{key}"))]
-
-
-def _compare(have: str, sign: str, wanted: str) -> bool:
+def _compare(have: str, sign: str, compare: Callable[[float, float], bool], wanted: str) -> bool:
     try:
-        return _OPERATORS[sign](float(have), float(wanted))
+        return compare(float(have), float(wanted))
     except ValueError:
         pass
     plain = have.strip('"')

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 
+from ablata.board.run_table import RunTable, Table
 from ablata.records.ledger import Ledger
 from ablata.records.rows import GIVEN_CODE, RunRow
-from ablata.records.runs import RUN_COLUMNS
-from ablata.records.tables import Arm, Event, LookTable, ProposalRun, ProposalTable, Run, StudyRun, StudyTable
-from ablata.reports.collect_runs import plain_settings
+from ablata.records.tables import (
+    Arm,
+    Event,
+    LookTable,
+    LoopTable,
+    NoteText,
+    ProposalRun,
+    ProposalTable,
+    Run,
+    StudyRun,
+    StudyTable,
+)
 from ablata.reports.factorial.record import FactorialRecord
 
 _AGE_SECONDS = 1.0
@@ -67,15 +79,6 @@ class StudySummary:
         return tuple(arm.verdict for arm in self.arms if arm.verdict and not arm.is_control)
 
 
-@dataclass(frozen=True)
-class RunSummary:
-    """A run in a table, with the studies and arms that use it, and its recipe's settings by dotted key."""
-
-    row: RunRow
-    uses: tuple[tuple[str, str], ...]
-    settings: dict[str, str]
-
-
 class Lab:
     """A ledger opened for the board: its connections refuse to write.
 
@@ -85,6 +88,7 @@ class Lab:
     Attributes:
         ledger: the same.
         home: the lab's home folder.
+        table: all runs, as they were read last.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -93,7 +97,7 @@ class Lab:
         ledger.database.patience = _PATIENCE_SECONDS
         self._lock = threading.Lock()
         self._version: tuple[float, str] = (-_AGE_SECONDS, "")
-        self._settings: dict[str, dict[str, str]] = {}
+        self.table = RunTable(ledger)
 
     def version(self) -> str:
         """Return a text that changes when anything does that a page shows."""
@@ -109,7 +113,6 @@ class Lab:
             func.count(), func.sum(Run.attempt), func.max(Run.heartbeat), func.max(Run.finished), func.max(Run.number)
         )
         waiting = select(func.count()).where(Run.state == "waiting")
-        studies = select(func.count(), func.max(StudyTable.id), func.max(StudyTable.finished))
         stopped = select(func.count()).where(Arm.state == "stopped")
         others = (
             select(func.max(LookTable.id)),
@@ -117,58 +120,41 @@ class Lab:
             select(func.count()).select_from(StudyRun),
             select(func.count(), func.max(ProposalTable.decided), func.max(ProposalTable.id)),
             select(func.count()).select_from(ProposalRun),
+            select(func.count(), func.max(NoteText.time)),
         )
+        named = (select(StudyTable.id, StudyTable.name, StudyTable.state), select(LoopTable.id, LoopTable.name))
         with self.ledger.database.read() as connection:
-            parts = [tuple(connection.execute(one).one()) for one in (runs, waiting, studies, stopped, *others)]
-        return repr(parts)
+            parts = [tuple(connection.execute(one).one()) for one in (runs, waiting, stopped, *others)]
+            names = [tuple(row) for one in named for row in connection.execute(one)]
+        return f"{parts} {hashlib.sha256(repr(names).encode()).hexdigest()[:12]}"
 
     def studies(self) -> list[StudySummary]:
-        """Return all studies, the newest first, in three queries."""
-        cells = (
-            select(StudyRun.study_id, StudyRun.arm_id, Run.state, Run.cost)
-            .join(Run, Run.id == StudyRun.run_id)
-            .order_by(StudyRun.study_id)
-        )
+        """Return all studies, the newest first."""
         with self.ledger.database.read() as connection:
             studies = connection.execute(select(StudyTable).order_by(StudyTable.id.desc())).all()
             arms = connection.execute(
                 select(Arm.study_id, Arm.id, Arm.name, Arm.is_control, Arm.verdict, Arm.state).order_by(Arm.position)
             ).all()
-            runs = connection.execute(cells).all()
             asked = [study.id for study in studies if study.state == "open" or "design" in study.spec]
             looks = connection.execute(_last_looks(asked)).all() if asked else []
+        cells = self.runs().cells
         by_study: dict[int, list[Any]] = {}
         for arm in arms:
             by_study.setdefault(arm.study_id, []).append(arm)
-        used: dict[int, list[Any]] = {}
-        for run in runs:
-            used.setdefault(run.study_id, []).append(run)
         seen = {look.study_id: look.result for look in looks}
         return [
-            _summary(study, by_study.get(study.id, []), used.get(study.id, []), seen.get(study.id)) for study in studies
+            _summary(study, by_study.get(study.id, []), cells.get(study.id, ()), seen.get(study.id))
+            for study in studies
         ]
 
-    def runs(self) -> list[RunSummary]:
-        """Return all runs, newest first, with their settings; the settings of a recipe are read once."""
-        rows = self.ledger.runs.find()
-        uses = self.ledger.studies.uses(rows)
-        settings = self._settings_of(rows)
-        return [RunSummary(row, tuple(uses.get(row.id, ())), settings[row.recipe_hash]) for row in rows]
-
-    def _settings_of(self, rows: Sequence[RunRow]) -> dict[str, dict[str, str]]:
-        """Settings by recipe hash, as JSON under dotted keys; what a hash stands for never changes."""
-        new = list({row.recipe_hash: row for row in rows if row.recipe_hash not in self._settings}.values())
-        trees = self.ledger.runs.settings_of(new) if new else {}
-        with self._lock:
-            self._settings |= {row.recipe_hash: plain_settings(trees[row.id]) for row in new}
-            return self._settings
+    def runs(self) -> Table:
+        """Return all runs as they stand; only what has changed is read."""
+        return self.table.read()
 
     def under_way(self) -> list[RunRow]:
         """Return the runs that are running or waiting: running first, then in the order in which they are taken."""
-        order = (case((Run.state == "running", 0), else_=1), Run.priority.desc(), Run.number)
-        query = select(*RUN_COLUMNS).where(Run.state.in_(("running", "waiting"))).order_by(*order)
-        with self.ledger.database.read() as connection:
-            return [RunRow(*row) for row in connection.execute(query)]
+        found = [one.row for one in self.runs().runs if one.row.state in ("running", "waiting")]
+        return sorted(found, key=lambda row: (row.state != "running", -row.priority, row.number))
 
 
 def _last_looks(studies: Sequence[int]) -> Any:
@@ -176,15 +162,18 @@ def _last_looks(studies: Sequence[int]) -> Any:
     return select(LookTable.study_id, LookTable.result).where(LookTable.id.in_(newest))
 
 
-def _summary(study: Any, arms: Sequence[Any], runs: Sequence[Any], look: dict[str, Any] | None) -> StudySummary:
-    """One study of the list; `look` is its newest result, where it was asked for."""
+def _summary(
+    study: Any, arms: Sequence[Any], cells: Sequence[tuple[int, RunRow]], look: dict[str, Any] | None
+) -> StudySummary:
+    """One study of the list; `cells` are its arms' numbers and runs, `look` is its newest result, if asked for."""
     spec = study.spec
     ended = ("completed", "diverged")
     seeds = int(spec.get("rule", {}).get("seeds", 0))
     stopped = {arm.id for arm in arms if arm.state == "stopped"}
+    runs = [run for _, run in cells]
     done = sum(run.state in ended for run in runs)
-    closed = {arm: sum(run.arm_id == arm and run.state in ended for run in runs) for arm in stopped}
-    planned = sum(closed.get(arm.id, seeds) for arm in arms) if study.state == "open" else done
+    closed = Counter(arm for arm, run in cells if run.state in ended)
+    planned = sum(closed[arm.id] if arm.id in stopped else seeds for arm in arms) if study.state == "open" else done
     times = [run.cost["seconds"] for run in runs if run.cost and run.cost.get("seconds") is not None]
     running = sum(run.state == "running" for run in runs)
     left = None

@@ -117,7 +117,7 @@ def data_sets(board: Board) -> list[DataSet]:
     found: dict[str, tuple[str, str, str]] = {}
     counts: dict[str, int] = {}
     augmentations: dict[str, tuple[tuple[str, str], ...]] = {}
-    for one in board.lab.runs():
+    for one in board.lab.runs().runs:
         if "data.kind" not in one.settings or not one.row.data:
             continue
         counts[one.row.data] = counts.get(one.row.data, 0) + 1

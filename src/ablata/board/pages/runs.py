@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -14,13 +13,15 @@ from fastapi.responses import HTMLResponse
 from ablata.base.errors import SettingsError, UserError
 from ablata.base.quantities import duration, quantity
 from ablata.board.curves import HUES, CurveChoice, curves_section
-from ablata.board.filters import RunFacts, parse_filter
-from ablata.board.lab import Lab, RunSummary
+from ablata.board.filters import COLUMNS, RunFacts, keys_of, parse_filter, values_of
+from ablata.board.lab import Lab
 from ablata.board.pages.ages import ago
 from ablata.board.rendering import address, board_of, page
+from ablata.board.run_table import RunSummary, Table
 from ablata.board.sections import (
     Action,
     ActionsSection,
+    AlertSection,
     BoardFilterSection,
     Field,
     OutputSection,
@@ -38,12 +39,12 @@ from ablata.reports.sections import Section, TableCell, TableSection
 from ablata.reports.view import CurveView
 from ablata.reports.visuals import run_sections
 
+T = TypeVar("T")
 router = APIRouter()
 ON_A_PAGE = 100
 MOST_DIFFERING = 4
 """Settings that get a column of their own where none were chosen."""
 MOST_COMPARED = HUES
-_INCIDENTAL = ("name", "data.root")
 _MOST_LOG = 40_000
 
 
@@ -51,69 +52,66 @@ _MOST_LOG = 40_000
 def runs(request: Request, filter: str = "", columns: str = "", sort: str = "", start: int = 0) -> HTMLResponse:
     """Show the runs that the filter lets through."""
     lab = board_of(request).lab
-    try:
-        passes = parse_filter(filter)
-        refused = ""
-    except SettingsError as error:
-        passes, refused = parse_filter(""), f"{error.must}; found: {error.found}"
-    facts = [(one, facts_of(one)) for one in lab.runs()]
-    found = [(one, known) for one, known in facts if passes(known)]
-    wanted = [word for word in columns.replace(",", " ").split() if word]
-    keys = wanted or differing([one for one, _ in found])[:MOST_DIFFERING]
-    if sort:
-        found.sort(key=lambda pair: _order(pair[1], sort.removeprefix("-")), reverse=sort.startswith("-"))
-    shown = found[max(start, 0) : max(start, 0) + ON_A_PAGE]
+    table = lab.runs()
+    passes, wrong_filter = _tried(lambda: parse_filter(filter, table))
+    keys, wrong_columns = _tried(lambda: _columns(columns, table))
+    order, wrong_sort = _tried(lambda: _order_of(sort.removeprefix("-"), table))
+    found = [one for one in table.runs if passes(one.facts)] if passes is not None else []
+    keys = keys or lab.table.differing(found)[:MOST_DIFFERING]
+    if order is not None:
+        found.sort(key=lambda one: order(one.facts), reverse=sort.startswith("-"))
     choose = BoardFilterSection(
         title="Find",
         ident="find",
         action="/runs",
         fields=(
-            Field(name="filter", label="filter", value=filter, kind="search"),
-            Field(name="columns", label="columns: settings, scores, costs", value=columns),
-            Field(name="sort", value=sort, kind="hidden", label=""),
+            Field(name="filter", label="filter", value=filter, kind="search", error=wrong_filter),
+            Field(name="columns", label="columns: settings, scores, costs", value=columns, error=wrong_columns),
+            Field(name="sort", value="" if wrong_sort else sort, kind="hidden", label=""),
         ),
-        hint=refused
-        or "Words, arm:wide, study:…, recipe:…, state:completed, seed:3, model.width>16, top1>=95, seconds<60",
+        hint="Words, arm:wide, study:…, recipe:…, state:completed, seed:3, model.width>16, top1>=95, seconds<60",
     )
-    table = _table(shown, keys, len(found), filter=filter, columns=columns, sort=sort, start=max(start, 0))
+    sections: list[Section] = [choose]
+    if wrong_sort:
+        sections.append(AlertSection(title="Not sorted", ident="not-sorted", lines=(wrong_sort,)))
+    if not wrong_filter:
+        begin = min(max(start, 0), max(len(found) - 1, 0))
+        shown = found[begin : begin + ON_A_PAGE]
+        sections.append(
+            _table(shown, keys, len(found), filter=filter, columns=columns, sort=sort, start=begin)
+        )  # fmt: skip
     title = f"{len(found)} run{'' if len(found) == 1 else 's'}" + (" match" if filter else "")
-    return page(request, Header(kind="Lab", name=lab.home.parent.name, title=title), [choose, table])
+    header = Header(
+        kind="Lab", name=lab.home.parent.name, title="Runs: the filter fits none" if wrong_filter else title
+    )
+    status = 422 if wrong_filter or wrong_columns or wrong_sort else 200
+    return page(request, header, sections, status=status)
 
 
-def facts_of(one: RunSummary) -> RunFacts:
-    """Return what a filter and the columns look at."""
-    row = one.row
-    cost = {key: json.dumps(value) for key, value in (row.cost or {}).items() if isinstance(value, int | float)}
-    scores = {key: json.dumps(value) for key, value in (row.scores or {}).items()}
-    columns = {
-        "id": (row.id,),
-        "recipe": (row.recipe_name,),
-        "seed": (str(row.seed),),
-        "state": (row.shown_state,),
-        "study": tuple(study for study, _ in one.uses),
-        "arm": tuple(arm for _, arm in one.uses),
-    }
-    text = " ".join((row.id, row.recipe_name, row.shown_state, row.error or "", *(f"{a}:{b}" for a, b in one.uses)))
-    return RunFacts(columns, {**one.settings, **cost, **scores, "seed": str(row.seed)}, text.lower())
+def _tried(read: Callable[[], T]) -> tuple[T | None, str]:
+    """What was asked for, and what is wrong with it in words."""
+    try:
+        return read(), ""
+    except SettingsError as error:
+        return None, "; ".join(filter(None, (error.must, f"found {error.found}", error.do)))
 
 
-def differing(runs: Sequence[RunSummary]) -> list[str]:
-    """Return the settings in which runs of one recipe's name differ, those of the most different values first."""
-    seen: dict[str, dict[str, set[str]]] = {}
-    for name, settings in {(one.row.recipe_name, one.row.recipe_hash): one.settings for one in runs}.items():
-        for key, value in settings.items():
-            seen.setdefault(name[0], {}).setdefault(key, set()).add(value)
-    counts: dict[str, int] = {}
-    for values in seen.values():
-        for key, different in values.items():
-            if len(different) > 1 and key not in _INCIDENTAL:
-                counts[key] = max(counts.get(key, 0), len(different))
-    return sorted(counts, key=lambda key: (-counts[key], key))
+def _columns(written: str, table: Table) -> list[str]:
+    """Return the keys of the columns that were asked for, each as it stands in the table or the end of such a key."""
+    asked = [word for word in written.replace(",", " ").split() if word]
+    return list(dict.fromkeys(key for word in asked for key in keys_of(word, table.names)))
 
 
-def _order(facts: RunFacts, key: str) -> tuple[int, float, str]:
+def _order_of(key: str, table: Table) -> Callable[[RunFacts], tuple[int, float, str]] | None:
+    """Return what orders runs by a column or key; None where nothing was asked for."""
+    if not key:
+        return None
+    names = () if key in COLUMNS else keys_of(key, (*table.names, *COLUMNS))
+    return lambda facts: _order(next(iter(values_of(facts, names)), ", ".join(facts.columns.get(key, ()))))
+
+
+def _order(value: str) -> tuple[int, float, str]:
     """Numbers before words, and what has no value last."""
-    value = facts.values.get(key) or ", ".join(facts.columns.get(key, ()))
     if not value:
         return (2, 0.0, "")
     try:
@@ -123,7 +121,7 @@ def _order(facts: RunFacts, key: str) -> tuple[int, float, str]:
 
 
 def _table(
-    shown: Sequence[tuple[RunSummary, RunFacts]], keys: Sequence[str], total: int, *,
+    shown: Sequence[RunSummary], keys: Sequence[str], total: int, *,
     filter: str, columns: str, sort: str, start: int,
 ) -> WideTableSection:  # fmt: skip
     def way(key: str) -> str:
@@ -132,7 +130,7 @@ def _table(
 
     heads = [("Run", ""), *((key, way(key)) for key in keys), ("Recipe", way("recipe")), ("Study: arm", way("study"))]
     heads += [("Seed", way("seed")), ("State", way("state")), ("Score", ""), ("Time", way("seconds")), ("Begun", "")]
-    rows = tuple(_row(one, facts, keys) for one, facts in shown)
+    rows = tuple(_row(one, keys) for one in shown)
     ways = []
     if start:
         ways.append(
@@ -149,13 +147,13 @@ def _table(
     )  # fmt: skip
 
 
-def _row(one: RunSummary, facts: RunFacts, keys: Sequence[str]) -> tuple[TableCell, ...]:
+def _row(one: RunSummary, keys: Sequence[str]) -> tuple[TableCell, ...]:
     row = one.row
     score = next(((name, value) for name, value in (row.scores or {}).items() if isinstance(value, int | float)), None)
     uses = ", ".join(f"{study}: {arm}" for study, arm in one.uses[:2]) + ("…" if len(one.uses) > 2 else "")
     return (
         TableCell(text=row.id, link=address("runs", row.id), class_="code"),
-        *(TableCell(text=facts.values.get(key, "–").strip('"'), class_="number") for key in keys),
+        *(TableCell(text=(one.facts.value(key) or "–").strip('"'), class_="number") for key in keys),
         TableCell(text=row.recipe_name),
         TableCell(text=uses),
         TableCell(text=str(row.seed), class_="number"),
