@@ -125,6 +125,7 @@ def page_times(home: Path, turns: int, studies: int = 50) -> dict[str, tuple[flo
             "runs, filtered and sorted": "/runs?filter=optim.lr%3E0.12+arm:arm&sort=optim.lr",
             "a run": f"/runs/{run}",
             "eight runs": "/runs/compare?" + "&".join(f"run={one.id}" for one in ledger.runs.find(limit=8)),
+            "loops": "/loops",
             "data": "/data",
             "notes": "/notes",
             "machine": "/machine",

@@ -29,6 +29,7 @@ def test_the_interface_is_described_and_tells_what_the_pages_show(shown: TestCli
     assert len(curves[KEY]) == 10
     assert curves[KEY][0] == [0, 2.0]
     assert [one["state"] for one in shown.get("/api/v1/queue").json()] == ["waiting"]
+    assert "train/loss" in shown.get(f"/api/v1/runs/{run}/curves?name=train/lost").json()["must"]
     assert shown.get("/api/v1/runs?limit=0").status_code == 422
     assert "model.width" in shown.get("/api/v1/runs?filter=model.widht=16").json()["must"]
 

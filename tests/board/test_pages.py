@@ -27,6 +27,7 @@ def test_the_list_shows_questions_verdicts_and_progress(shown: TestClient) -> No
     assert "6 of 9 runs" in page
     assert "wide: better" in page
     assert "Does it help again?" not in shown.get("/studies?state=finished").text
+    assert "open, finished" in shown.get("/studies?state=opened").text
     assert "No study matches." in shown.get("/studies?q=nothing+like+it").text
     assert "1 study" in shown.get("/studies?q=going-on").text
 
@@ -56,6 +57,7 @@ def test_curves_are_drawn_as_the_address_says(shown: TestClient) -> None:
     assert page.count('class="plot"') == 1
     assert 'data-high="0.89' in page
     assert shown.get("/studies/done?smooth=nonsense&from=nan&axis=%00").status_code == 200
+    assert "No train/lose was logged" in shown.get("/studies/done?quantity=train/lose").text
 
 
 def test_runs_are_filtered_sorted_and_given_columns(shown: TestClient) -> None:
@@ -126,6 +128,7 @@ def test_what_is_not_there_is_told_in_words(shown: TestClient) -> None:
         "/machine/started/no",
         "/notes/file?source=/etc/passwd",
         "/data/look/..%2f..%2fx",
+        "/data/set?fingerprint=none",
     ):
         answer = shown.get(path)
         assert answer.status_code == 404

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from ablata.base.errors import AblataError
+from ablata.base.errors import AblataError, RecordError, choices
 from ablata.board.curves import thinned
 from ablata.board.filters import parse_filter
 from ablata.board.rendering import board_of
@@ -72,7 +72,12 @@ def curves(
 ) -> dict[str, list[tuple[float, float | None]]]:
     """Return what a run logged, by quantity; long curves keep the least and the greatest value of each stretch."""
     ledger = board_of(request).lab.ledger
-    found = ledger.metrics.of_runs([ledger.runs.get(run_id).id], None if name is None else [name])
+    found = ledger.metrics.of_runs([ledger.runs.get(run_id).id])
+    if name is not None:
+        known = [one.name for one in found]
+        found = [one for one in found if one.name == name]
+        if not found:
+            raise RecordError(f"A curve must be one that the run has logged: {choices(known, name)}", found=name)
     return {one.name: [(x, as_json(y)) for x, y in thinned(one.steps, one.values, points)] for one in found}
 
 

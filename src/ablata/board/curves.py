@@ -20,7 +20,8 @@ LARGE, SMALL = (1000.0, 360.0), (520.0, 250.0)
 """Width and height of a plot that stands alone, and of one beside others."""
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 10.0, 10.0, 30.0
 HUES = 8
-POINTS = 400
+POINTS, ALL_POINTS = 400, 8000
+"""Points drawn of one line, and about how many of all lines of a plot."""
 _FEW = 12
 _SETTLED = 0.5
 """The share of training after which values set the vertical axis of what is not logarithmic."""
@@ -123,6 +124,8 @@ def curves_section(
     if not drawable:
         return None
     chosen = [curve for curve in drawable if curve.name == choice.quantity] or drawable[:most]
+    missed = choice.quantity and choice.quantity not in {curve.name for curve in drawable}
+    unknown = f"No {choice.quantity} was logged more than once; the first few are drawn. " if missed else ""
     arms = list(dict.fromkeys(arm.arm for curve in drawable for arm in curve.arms))
     hues = {arm: f"hue-{place % HUES}" for place, arm in enumerate(arms)}
     beside = columns and len(chosen) > 1
@@ -137,7 +140,7 @@ def curves_section(
         action=action,
         drawings=tuple(drawn),
         legend=tuple((hues[arm], arm) for arm in arms) if len(arms) > 1 else (),
-        caption=f"{choice.words}{means}{_fitted(choice)} Drag over a plot to zoom.",
+        caption=f"{unknown}{choice.words}{means}{_fitted(choice)} Drag over a plot to zoom.",
         columns=beside,
         values=tuple(row for curve in chosen for row in _values(curve, choice, seconds)),
     )
@@ -174,6 +177,7 @@ def plot(
     """Draw one quantity of all arms over one another, at a width and height."""
     width, height = size
     arms = [_as_chosen(arm, choice, seconds) for arm in curve.arms]
+    drawn_points = min(POINTS, max(POINTS // 4, ALL_POINTS // max(sum(len(arm.series) for arm in arms), 1)))
     lines = [one for arm in arms for one in arm.series if one.x]
     first = min((one.x[0] for one in lines), default=0.0)
     last = max((one.x[-1] for one in lines), default=1.0)
@@ -182,7 +186,7 @@ def plot(
     upward = Scale(low, high, height - BOTTOM, TOP)
     unit = "min" if choice.time else curve.axis
     clip = element("rect", x=LEFT, y=TOP, width=width - LEFT - RIGHT, height=height - TOP - BOTTOM)
-    drawn = join(_arm(arm, across, upward, hues.get(arm.arm, "hue-0"), choice) for arm in arms)
+    drawn = join(_arm(arm, across, upward, hues.get(arm.arm, "hue-0"), choice, drawn_points) for arm in arms)
     ends = ", ".join(f"{arm.arm} {one.y[-1]:.4g}" for arm in arms for one in arm.series[:1] if one.y)
     parts = (
         element("clipPath", clip, id=f"{ident}-box"),
@@ -202,9 +206,11 @@ def thinned(x: Sequence[float], y: Sequence[float], points: int) -> list[tuple[f
     stretches = max(points // 2, 1)
     kept = []
     for stretch in range(stretches):
-        places = range(stretch * len(x) // stretches, (stretch + 1) * len(x) // stretches)
-        ends = sorted({min(places, key=y.__getitem__), max(places, key=y.__getitem__)})
-        kept += [(x[place], y[place]) for place in ends]
+        start = stretch * len(x) // stretches
+        part = y[start : (stretch + 1) * len(x) // stretches]
+        told = [value for value in part if math.isfinite(value)] or part
+        ends = sorted({part.index(min(told)), part.index(max(told))})
+        kept += [(x[start + place], part[place]) for place in ends]
     return kept
 
 
@@ -260,7 +266,7 @@ def _range(values: list[float]) -> tuple[float, float]:
     return reach(ordered, pad=0.05)
 
 
-def _arm(arm: ArmCurves, across: Scale, upward: Scale, hue: str, choice: CurveChoice) -> Markup:
+def _arm(arm: ArmCurves, across: Scale, upward: Scale, hue: str, choice: CurveChoice, points: int) -> Markup:
     # A line that leaves the axis goes on beyond it, where the plot's clip cuts it off.
     edge = upward.high - upward.low
     tall = Scale(upward.low - edge, upward.high + edge, 2 * upward.start - upward.end, 2 * upward.end - upward.start)
@@ -278,7 +284,7 @@ def _arm(arm: ArmCurves, across: Scale, upward: Scale, hue: str, choice: CurveCh
         if len(one.x) > 1:
             weight = "line" if len(arm.series) == 1 else "line seed"
             title = element("title", f"{arm.arm}, seed {one.seed}")
-            parts.append(element("path", title, d=drawn(thinned(one.x, one.y, POINTS)), class_=f"{weight} {hue}"))
+            parts.append(element("path", title, d=drawn(thinned(one.x, one.y, points)), class_=f"{weight} {hue}"))
     if len(arm.series) > 1 and len(summary.x) > 1:
         mean = list(zip(summary.x, summary.mean, strict=True))
         parts.append(element("path", element("title", arm.arm), d=drawn(mean), class_=f"line {hue}"))

@@ -115,7 +115,9 @@ class RunTable:
             marks = {row[0]: tuple(row) for row in connection.execute(marked)}
             studies = [tuple(row) for row in connection.execute(select(StudyTable.id, StudyTable.name))]
             used = (tuple(connection.execute(links).one()), studies)
-            asked = [number for number, mark in marks.items() if self._marks.get(number) != mark or mark[1] == "running"]
+            asked = [
+                number for number, mark in marks.items() if self._marks.get(number) != mark or mark[1] == "running"
+            ]
             rows: dict[int, RunRow] = {}
             for start in range(0, len(asked), _MOST_NUMBERS):
                 some = Run.number.in_(asked[start : start + _MOST_NUMBERS])

@@ -87,6 +87,13 @@ class Studies:
         with self._database.read() as connection:
             return [StudyRow(*row) for row in connection.execute(select(*STUDY_COLUMNS).order_by(StudyTable.id.desc()))]
 
+    def of_control(self, recipe_hash: str) -> list[StudyRow]:
+        """Return the studies whose control has settings of this hash, oldest first."""
+        query = select(*STUDY_COLUMNS).join(Arm, Arm.study_id == StudyTable.id)
+        query = query.where(Arm.is_control, Arm.recipe_hash == recipe_hash).order_by(StudyTable.id)
+        with self._database.read() as connection:
+            return [StudyRow(*row) for row in connection.execute(query)]
+
     def arms(self, name: str) -> list[ArmRow]:
         """Return a study's arms in their order.
 

@@ -21,7 +21,7 @@ from ablata.records.questions.account import EXPLORATORY, SEEN
 from ablata.records.questions.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
 from ablata.records.questions.scored_on import scored_on
 from ablata.records.rows import ArmRow, RunRow, StudyRow
-from ablata.reports.collect_runs import arm_curves, cost_of, run_view
+from ablata.reports.collect_runs import MOST_POINTS, arm_curves, cost_of, run_view
 from ablata.reports.factorial.confirmed import confirmed_words
 from ablata.reports.factorial.record import FactorialRecord
 from ablata.reports.factorial.view import FactorialView
@@ -127,8 +127,9 @@ class _Study:
 
 
 def study_view(
-    ledger: Ledger, name: str, *, commands: Sequence[str] = (), home: str = "", curves: bool = True
-) -> StudyView:
+    ledger: Ledger, name: str, *, commands: Sequence[str] = (), home: str = "", curves: bool = True,
+    points: int | None = MOST_POINTS,
+) -> StudyView:  # fmt: skip
     """Return the view of a study as it stands in the ledger.
 
     Verdicts, effects and intervals are those of the last look that was stored; without one the view has plain means.
@@ -139,6 +140,7 @@ def study_view(
         commands: the lines that repeat the study; by default those of its specification, else the one that runs it.
         home: the way from the page to the lab's home, such as `../`, to which links to run folders are appended.
         curves: whether to read them; most of the time goes into that, and a live table shows none.
+        points: at most this many of each curve; None: all.
 
     Raises:
         RecordError: there is no study of this name.
@@ -185,7 +187,7 @@ def study_view(
         arms=arms,
         plan=_plan(ledger, study),
         progress=_progress(study, cells),
-        curves=_curves(ledger, study, placed) if curves else (),
+        curves=_curves(ledger, study, placed, points) if curves else (),
         environments=environments(ledger, taken),
         fingerprints=fingerprints(placed),
         code_notes=code_notes(placed),
@@ -468,7 +470,9 @@ def _rounds(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]])
     return round_views(arms, parents, study.key, higher)
 
 
-def _curves(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[CurveView, ...]:
+def _curves(
+    ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]], points: int | None
+) -> tuple[CurveView, ...]:
     """The curves of the compared score and of the loss terms; which there are is read from one run."""
     first = next((run for _, run in placed if run.state in ENDED), None)
     if first is None:
@@ -480,7 +484,7 @@ def _curves(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]])
     curves = ledger.metrics.of_study(study.row.name, names)
     owners = {run.id: (arm, run) for arm, run in placed}
     order = [arm.name for arm in study.arms]
-    return tuple(CurveView(name=name, arms=arm_curves(curves, name, owners, order)) for name in names)
+    return tuple(CurveView(name=name, arms=arm_curves(curves, name, owners, order, points)) for name in names)
 
 
 def _without_items(study: _Study) -> Iterator[str]:

@@ -162,7 +162,11 @@ def environment_view(name: str, description: Mapping[str, Any], runs: int) -> En
 
 
 def arm_curves(
-    curves: Sequence[Curve], name: str, owners: Mapping[str, tuple[str, RunRow]], order: Sequence[str]
+    curves: Sequence[Curve],
+    name: str,
+    owners: Mapping[str, tuple[str, RunRow]],
+    order: Sequence[str],
+    points: int | None = MOST_POINTS,
 ) -> tuple[ArmCurves, ...]:
     """Group the curves of one quantity by arm.
 
@@ -171,12 +175,13 @@ def arm_curves(
         name: the quantity.
         owners: arm and run by the run's id.
         order: the arms, in order; one that logged nothing is left out.
+        points: at most this many of a curve, evenly spread; None: all.
     """
     found: dict[str, list[SeriesView]] = {arm: [] for arm in order}
     for curve in curves:
         if curve.name == name and curve.run in owners:
             arm, run = owners[curve.run]
-            found[arm].append(_series(curve, run))
+            found[arm].append(_series(curve, run, points))
     return tuple(ArmCurves(arm=arm, series=tuple(series)) for arm, series in found.items() if series)
 
 
@@ -291,11 +296,11 @@ def _notes(first: RunRow, second: RunRow) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _series(curve: Curve, run: RunRow) -> SeriesView:
-    """A logged curve, evenly thinned to at most `MOST_POINTS` positions, the first and the last among them."""
+def _series(curve: Curve, run: RunRow, points: int | None) -> SeriesView:
+    """A logged curve, evenly thinned to at most `points` positions, the first and the last among them."""
     places = list(range(len(curve.steps)))
-    if len(places) > MOST_POINTS:
-        places = [round(place * (len(places) - 1) / (MOST_POINTS - 1)) for place in range(MOST_POINTS)]
+    if points is not None and len(places) > points:
+        places = [round(place * (len(places) - 1) / (points - 1)) for place in range(points)]
     x = tuple(float(curve.steps[place]) for place in places)
     return SeriesView(seed=run.seed, x=x, y=tuple(curve.values[place] for place in places), state=run.state)
 

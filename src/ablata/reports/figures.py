@@ -77,6 +77,8 @@ class Figures:
 
 def clean(text: str) -> str:
     """Replace control characters (terminal codes, line breaks, what XML forbids) by a visible mark."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join("\ufffd" if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in text)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -34,8 +34,13 @@ MANY_PANELS = 24
 """From this number of panels on, curves show mean and band only, so that a page stays small."""
 
 
-def study_sections(view: StudyView) -> tuple[Section, ...]:
-    """Return the sections of a study's page, in order; a section with nothing to show is left out."""
+def study_sections(view: StudyView, *, curves: Sequence[Section] | None = None) -> tuple[Section, ...]:
+    """Return the sections of a study's page, in order; a section with nothing to show is left out.
+
+    Args:
+        view: the study.
+        curves: what stands where its learning curves do; None: those.
+    """
     sections: list[Section] = [*aa_sections(view), verdict_table(view)]
     if view.impossible:
         title = "These scores cannot be what they seem"
@@ -61,7 +66,7 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
     sections += [changes] if (changes := changes_table(view)) else []
     sections += [rounds_table(view)] if view.rounds else []
     sections += [cost] if (cost := cost_bars(view)) else []
-    sections += study_curves(view)
+    sections += study_curves(view) if curves is None else curves
     if terms := glossary(view):
         sections.append(TermsSection(title="What the words mean", ident="words", sentences=(), terms=terms))
     if view.code_notes and not view.environments:

@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from ablata.base.errors import RecordError
 from ablata.board.pages.ages import ago
 from ablata.board.rendering import Board, address, board_of, page
 from ablata.board.sections import Action, ActionsSection, AlertSection, Field, OutputSection
@@ -87,7 +88,7 @@ def data_set(request: Request, fingerprint: str) -> HTMLResponse:
     board = board_of(request)
     one = next((one for one in data_sets(board) if one.fingerprint == fingerprint), None)
     if one is None:
-        return data(request)
+        raise RecordError("Data must be a set that a run has used", found=fingerprint, do="choose one under Data")
     sections: list[Section] = []
     for look in LOOKS:
         made = next(

@@ -224,7 +224,9 @@ def _curves_of(lab: Lab, rows: Sequence[RunRow]) -> list[CurveView]:
     curves = [curve for curve in curves if not is_class_score(curve)]
     owners = {row.id: (row.id, row) for row in rows}
     names = sorted({curve.name for curve in curves}, key=lambda name: (name.startswith("train/"), name))
-    return [CurveView(name=name, arms=arm_curves(curves, name, owners, [row.id for row in rows])) for name in names]
+    return [
+        CurveView(name=name, arms=arm_curves(curves, name, owners, [row.id for row in rows], None)) for name in names
+    ]
 
 
 @router.get("/runs/{run_id}")

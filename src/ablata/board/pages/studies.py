@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
+from ablata.base.errors import SettingsError, listing
 from ablata.base.quantities import duration
 from ablata.board.curves import CurveChoice, curves_section
 from ablata.board.lab import StudySummary
@@ -40,6 +41,9 @@ STATES = (("", "all"), ("open", "under way"), ("finished", "finished"))
 @router.get("/studies")
 def studies(request: Request, q: str = "", state: str = "") -> HTMLResponse:
     """Show the studies, newest first, those that match."""
+    if state not in dict(STATES):
+        known = listing(value for value, _ in STATES if value)
+        raise SettingsError(f"The state of a study must be one of {known}", found=state, do="leave it out to see all")
     words = q.lower().split()
     found = [one for one in board_of(request).lab.studies() if _matches(one, words, state)]
     under_way = sum(one.state == "open" for one in found)
@@ -87,18 +91,12 @@ def compare(request: Request, first: Annotated[str, Query()], second: Annotated[
 def study(request: Request, name: str) -> HTMLResponse:
     """Show one study as it stands, following it while it runs."""
     lab = board_of(request).lab
-    view = study_view(lab.ledger, name, curves=True)
+    view = study_view(lab.ledger, name, points=None)
     choice = CurveChoice.of(request.query_params)
     seconds = {(run.arm, run.seed): run.seconds for run in view.runs if run.seconds is not None}
     drawn = curves_section(view.curves, choice, action=address("studies", name), seconds=seconds)
-    sections: list[Section] = []
-    for section in study_sections(view):
-        if section.ident == "curves":
-            sections += [drawn] if drawn else []
-        elif section.ident == "runs":
-            sections.append(_runs(view))
-        else:
-            sections.append(section)
+    reported = study_sections(view, curves=[drawn] if drawn else [])
+    sections: list[Section] = [_runs(view) if section.ident == "runs" else section for section in reported]
     place = next((at for at, section in enumerate(sections) if section.ident == "words"), len(sections))
     found = (*item_sections(lab.ledger, name), *visual_sections(lab.ledger, name))
     sections[place:place] = [*found, *_looks(view, lab.ledger.studies.looks(name))]

@@ -65,14 +65,12 @@ def account_of(ledger: Ledger, arms: Iterable[ArmRow | NewArm], metric: str, *, 
     control = next(arm.recipe_hash for arm in asked if arm.is_control)
     wanted = {arm.recipe_hash: arm.name for arm in asked if not arm.is_control}
     found: list[EarlierVerdict] = []
-    for row in reversed(ledger.studies.all()):
+    for row in ledger.studies.of_control(control):
         spec = row.spec
         if row.name == without or row.is_given or "design" in spec or spec["metric"]["key"] != metric:
             continue
-        theirs = ledger.studies.arms(row.name)
-        if not any(arm.is_control and arm.recipe_hash == control for arm in theirs):
-            continue
-        same = {arm.name: wanted[arm.recipe_hash] for arm in theirs if arm.recipe_hash in wanted and not arm.is_control}
+        theirs = [arm for arm in ledger.studies.arms(row.name) if not arm.is_control]
+        same = {arm.name: wanted[arm.recipe_hash] for arm in theirs if arm.recipe_hash in wanted}
         looks = ledger.studies.looks(row.name) if same else []
         for alias, verdict, seeds in _ends(looks[-1].result) if looks else ():
             if alias in same:
