@@ -12,6 +12,7 @@ import argparse
 import datetime
 import os
 import platform
+import random
 import signal
 import statistics
 import subprocess
@@ -27,12 +28,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ablata import Loop
 from ablata.base.files import write_text
 from ablata.records import Ledger, NewArm, NewRun
 from ablata.stats import RULE_VERSION, Rule, calibrate, calibration_key, replay
 from decision_rule import hardware
 
 ARMS, SEEDS = 8, 5
+LOOPS, PROPOSALS = 5, 20
 _START_SECONDS = 15
 """After which the board has simulated what would settle the undecided arms."""
 KEY = "val/plain/top1"
@@ -67,6 +70,14 @@ def make_lab(home: Path, studies: int, points: int) -> None:
                 for outcome in judged.outcomes:
                     ledger.studies.stop_arm(name, arms[outcome.arm], outcome.verdict.value, outcome.reason)
                 ledger.studies.finish(name)
+    for number in range(LOOPS):
+        loop = Loop(_scored, f"loop-{number}", margin=0.2, home=home, progress=False)
+        for gain in 0.3 * rng.standard_normal(PROPOSALS):
+            loop.try_({"gain": round(float(gain), 3)}, "a change made up")
+
+
+def _scored(seed: int, gain: float = 0.0) -> dict[str, float]:
+    return {"top1": 90 + gain + 0.25 * random.Random(f"{seed} {gain}").gauss(0, 1)}
 
 
 def _recipe(name: str, index: int) -> dict[str, object]:
@@ -126,6 +137,7 @@ def page_times(home: Path, turns: int, studies: int = 50) -> dict[str, tuple[flo
             "a run": f"/runs/{run}",
             "eight runs": "/runs/compare?" + "&".join(f"run={one.id}" for one in ledger.runs.find(limit=8)),
             "loops": "/loops",
+            "a loop": "/loops/loop-0",
             "data": "/data",
             "notes": "/notes",
             "machine": "/machine",
@@ -225,9 +237,9 @@ def main() -> None:
     text = (
         f"# Pages of the board\n\n{today}, {command}, {hardware()}, {python}.\n\n"
         f"A lab of {asked.studies} studies, about {asked.studies * ARMS * SEEDS} runs, {asked.points} points of curves "
-        f"each. Time until a page's HTML is there, median of {asked.turns} after one look at it: the first look at a "
-        "study that ended undecided simulates what would settle it, which the board does in the background as it "
-        "starts.\n\n"
+        f"each, and {LOOPS} loops of {PROPOSALS} proposals. Time until a page's HTML is there, median of {asked.turns} "
+        "after one look at it: the first look at a study that ended undecided simulates what would settle it, as the "
+        "board does in the background when it starts.\n\n"
         f"| page | ms | of these computing | kB |\n|---|---|---|---|\n{rows}\n"
     )
     if slower is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from ablata.base.errors import SettingsError
 from ablata.board.filters import RunFacts, keys_of, parse_filter, values_of
-from ablata.board.run_table import Table
+from ablata.board.run_table import LabRuns
 
 FACTS = RunFacts(
     {
@@ -29,7 +29,7 @@ class Known:
     columns = FACTS.columns
 
 
-NOTHING = Table((), {}, ())
+NOTHING = LabRuns((), {}, ())
 
 
 def test_words_columns_and_comparisons_are_joined_by_and(subtests: pytest.Subtests) -> None:

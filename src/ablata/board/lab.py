@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from ablata.board.run_table import RunTable, Table
+from ablata.board.run_table import LabRuns, RunTable
 from ablata.records.ledger import Ledger
 from ablata.records.rows import GIVEN_CODE, RunRow
 from ablata.records.tables import (
@@ -147,7 +147,7 @@ class Lab:
             for study in studies
         ]
 
-    def runs(self) -> Table:
+    def runs(self) -> LabRuns:
         """Return all runs as they stand; only what has changed is read."""
         return self.table.read()
 

@@ -55,7 +55,7 @@ class RunSummary:
 
 
 @dataclass(frozen=True)
-class Table:
+class LabRuns:
     """All runs of a lab at one moment.
 
     Args:
@@ -99,21 +99,22 @@ class RunTable:
         self._links: list[Any] = []
         self._rows: dict[int, RunRow] = {}
         self._settings: dict[str, dict[str, str]] = {}
-        self._table = Table((), {}, ())
+        self._table = LabRuns((), {}, ())
         self._differing: dict[frozenset[tuple[str, str]], list[str]] = {}
 
-    def read(self) -> Table:
+    def read(self) -> LabRuns:
         """Return all runs as they stand."""
         with self._lock:
             self._read_what_changed()
             return self._table
 
     def _read_what_changed(self) -> None:
+        marks: dict[int, tuple[Any, ...]]
         marked = select(*_MARKS, Run.settings.is_not(None)).order_by(Run.number.desc())
         links = select(func.count(), func.sum(StudyRun.arm_id * Run.number)).join(Run, Run.id == StudyRun.run_id)
         with self._ledger.database.read() as connection:
             marks = {row[0]: tuple(row) for row in connection.execute(marked)}
-            studies = [tuple(row) for row in connection.execute(select(StudyTable.id, StudyTable.name))]
+            studies = [(row.id, row.name) for row in connection.execute(select(StudyTable.id, StudyTable.name))]
             used = (tuple(connection.execute(links).one()), studies)
             asked = [
                 number for number, mark in marks.items() if self._marks.get(number) != mark or mark[1] == "running"
@@ -128,7 +129,9 @@ class RunTable:
             if used != self._used:
                 self._links = list(connection.execute(_all_links()))
         self._rows = {number: rows.get(number) or self._rows[number] for number in marks}
-        self._read_settings([rows[number] for number in changed], {number for number, *_, own in marks.values() if own})
+        self._read_settings(
+            [rows[number] for number in changed], {number for number, mark in marks.items() if mark[-1]}
+        )
         self._marks, self._used = marks, used
         self._table = self._made(tuple(name for _, name in studies), changed)
 
@@ -142,7 +145,7 @@ class RunTable:
     def _key(self, row: RunRow, own: set[int]) -> str:
         return row.id if row.number in own else row.recipe_hash
 
-    def _made(self, studies: tuple[str, ...], changed: set[int]) -> Table:
+    def _made(self, studies: tuple[str, ...], changed: set[int]) -> LabRuns:
         ids = {row.id: row for row in self._rows.values()}
         uses: dict[str, list[tuple[str, str]]] = {}
         cells: dict[int, list[tuple[int, RunRow]]] = {}
@@ -159,7 +162,7 @@ class RunTable:
                 settings = self._settings.get(row.id) or self._settings[row.recipe_hash]
                 known = RunSummary(row, used, settings)
             runs.append(known)
-        return Table(tuple(runs), cells, studies)
+        return LabRuns(tuple(runs), cells, studies)
 
     def differing(self, runs: Sequence[RunSummary]) -> list[str]:
         """Return the settings in which runs of one recipe's name differ, those of the most different values first."""

@@ -17,7 +17,7 @@ from ablata.board.filters import COLUMNS, RunFacts, keys_of, parse_filter, value
 from ablata.board.lab import Lab
 from ablata.board.pages.ages import ago
 from ablata.board.rendering import address, board_of, page
-from ablata.board.run_table import RunSummary, Table
+from ablata.board.run_table import LabRuns, RunSummary
 from ablata.board.sections import (
     Action,
     ActionsSection,
@@ -96,13 +96,13 @@ def _tried(read: Callable[[], T]) -> tuple[T | None, str]:
         return None, "; ".join(filter(None, (error.must, f"found {error.found}", error.do)))
 
 
-def _columns(written: str, table: Table) -> list[str]:
+def _columns(written: str, table: LabRuns) -> list[str]:
     """Return the keys of the columns that were asked for, each as it stands in the table or the end of such a key."""
     asked = [word for word in written.replace(",", " ").split() if word]
     return list(dict.fromkeys(key for word in asked for key in keys_of(word, table.names)))
 
 
-def _order_of(key: str, table: Table) -> Callable[[RunFacts], tuple[int, float, str]] | None:
+def _order_of(key: str, table: LabRuns) -> Callable[[RunFacts], tuple[int, float, str]] | None:
     """Return what orders runs by a column or key; None where nothing was asked for."""
     if not key:
         return None
