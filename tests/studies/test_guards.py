@@ -44,29 +44,36 @@ def test_guardrails_are_read_and_wrong_ones_told(quick: Recipe) -> None:
 
 
 def test_a_verdict_says_both(ledger: Ledger, make_study: Callable[..., Study], end_run: Callable[..., None]) -> None:
-    study = make_study(seeds=4, margin=None, guards=(f"{LOSS}:+10%",))
-    assert study.rule().first_look == 4
+    study = make_study(seeds=5, margin=None, guards=(f"{LOSS}:+10%",))
+    assert study.rule().first_look == 3
     create(ledger, study)
     environment = record_environment(ledger)
+    said, ended = [], []
     for row in range(4):
-        for arm, gain, loss in (("control", 0.0, 0.3), ("wide", 5.0, 0.3), ("slow", 5.0, 0.6)):
+        for arm, gain, loss in (("control", 0.0, 0.3), ("wide", 5.0, 0.312), ("slow", 5.0, 0.6)):
+            if arm in ended:
+                continue
             new = new_run(ledger, study.recipes[arm], study.seed_row(row), environment)
             wiggle = math.sin(5 * row + len(arm))
             run = ledger.studies.enqueue(study.name, arm, new)
-            end_run(run, 90 + gain + 0.1 * wiggle, **{LOSS: loss + 0.002 * wiggle})
-    looked = assess(ledger, study.name)
-    ledger.studies.add_look(study.name, looked.rows, looked.as_look())
+            end_run(run, 90 + gain + 0.1 * wiggle, **{LOSS: loss + 0.004 * wiggle})
+        looked = assess(ledger, study.name)
+        ledger.studies.add_look(study.name, looked.rows, looked.as_look())
+        ended = [name for name, outcome in looked.outcomes().items() if not outcome.open]
+        said.append({arm.name: verdict_words(arm, "claim") for arm in study_view(ledger, study.name).treatments})
+    assert said[2] == {"wide": "better, its guardrails not answered yet", "slow": "better, but loss beyond +10%"}
+    assert said[3] == {"wide": "better, and loss within +10%", "slow": "better, but loss beyond +10%"}
+    assert ended == ["wide", "slow"]
     ledger.studies.finish(study.name)
     view = study_view(ledger, study.name)
-    said = {arm.name: verdict_words(arm, "claim") for arm in view.treatments}
-    assert said == {"wide": "better, and loss within +10%", "slow": "better, but loss beyond +10%"}
+    assert [arm.done for arm in view.treatments] == [4, 3]
     page = study_page(view)
     assert "Guardrails" in page
     assert "allowed +10%: broken" in page
 
 
 def test_guardrails_beside_other_designs_or_on_the_metric_are_refused(make_study: Callable[..., Study]) -> None:
-    with pytest.raises(SettingsError, match="judged once"):
+    with pytest.raises(SettingsError, match="and not for those"):
         make_study(guards=("seconds:+3%",), extendable=True)
     with pytest.raises(SettingsError, match="not of the metric"):
         make_study(guards=("val/plain/top1:-1",))

@@ -17,7 +17,7 @@ from ablata.reports.terminal import study_report
 from ablata.studies.assess import assess
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.launch import create
-from ablata.studies.picking import next_arms
+from ablata.studies.picking import PickValues, next_arms
 from ablata.studies.study import Study
 
 End = Callable[..., None]
@@ -39,7 +39,7 @@ def test_runs_go_to_the_settings_that_may_be_best(
 
     def wanted(beside: int = 1) -> list[tuple[str, int]]:
         runs = cells()
-        values = {run.id: (run.scores or {})[KEY] for run in runs.values() if run.state == "completed"}
+        values = PickValues.of(ledger, spec, list(runs.values()))
         return [(arm.name, seed) for arm, seed in next_arms(columns, runs, values, spec, 15, beside)]
 
     assert [arm for arm, _ in wanted()] == ["control", "wide", "slow"] * 2
@@ -68,6 +68,27 @@ def test_runs_go_to_the_settings_that_may_be_best(
         assert words in page
     assert "better by" not in page
     study_report(view, plain=True)
+
+
+def test_a_setting_that_breaks_a_guardrail_gets_no_further_run_and_is_not_taken(
+    ledger: Ledger, make_study: Callable[..., Study], end_run: End
+) -> None:
+    study = as_pick(make_study(guards=("val/plain/loss:+10%",)), 9)
+    create(ledger, study)
+    environment, spec = record_environment(ledger), ledger.studies.get(study.name).spec
+    columns = sorted(ledger.studies.arms(study.name), key=lambda arm: not arm.is_control)
+    for seed in range(2):
+        for arm, score, loss in (("control", 90.0, 0.3), ("wide", 95.0, 0.6), ("slow", 92.0, 0.31)):
+            run = ledger.studies.enqueue(study.name, arm, new_run(ledger, study.recipes[arm], seed, environment))
+            end_run(run, score + 0.1 * math.cos(7 * seed + len(arm)), **{"val/plain/loss": loss + 0.001 * seed})
+    cells = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(study.name)}
+    values = PickValues.of(ledger, spec, list(cells.values()))
+    assert "wide" not in {arm.name for arm, _ in next_arms(columns, cells, values, spec, 9, 3)}
+    looked = assess(ledger, study.name)
+    ledger.studies.add_look(study.name, looked.rows, looked.as_look())
+    page = study_page(study_view(ledger, study.name))
+    for words in ("Take <strong>slow</strong> so far", "of keeping each: loss +10% over 99%", "keep them: wide."):
+        assert words in page, page[page.find("Take ") :][:600]
 
 
 def test_budgets_and_what_claims_are_refused(make_study: Callable[..., Study], ledger: Ledger) -> None:

@@ -78,7 +78,7 @@ def compare(
         fixed: judge once, after all seeds.
         extendable: keep most of the 5% for more seeds later.
         guards: quantities that an arm may not worsen by more than an allowed amount, such as `seconds:+3%` or another
-            score of the functions, `latency:+5%`; the study is then judged once, after all seeds.
+            score of the functions, `latency:+5%`; what is better goes on until they are answered.
         timeout: seconds after which a run has failed; in this process only on the main thread.
         inputs: files and folders that the functions read; runs on other content of theirs are not used again.
         name: of the study in the ledger; None: made up from the function's name and all that is asked.

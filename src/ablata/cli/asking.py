@@ -147,7 +147,7 @@ Guards = Annotated[
         "--guard",
         metavar="NAME:AMOUNT",
         help="A quantity that an arm may not worsen by more than this, such as seconds:+3% or val/plain/loss:+0.01; "
-        "the study is then judged once, after all seeds, and a verdict says both.",
+        "an arm that is better goes on until this is answered, and its verdict says both.",
     ),
 ]
 Again = Annotated[

@@ -89,6 +89,7 @@ class _Study:
     factorial: FactorialRecord | None = None
     pick: PickView | None = None
     without_items: str = ""
+    guarded: Mapping[str, Any] = field(default_factory=dict)
     again: Mapping[str, str] = field(default_factory=dict)
     """What runs were run again after, by id, where somebody asked for it."""
 
@@ -158,7 +159,7 @@ def study_view(
         )
         for arm in study.arms
     )  # fmt: skip
-    cells = _with_guards(ledger, study, cells)
+    cells = _with_guards(study, cells)
     spec, row = study.row.spec, study.row
     metric, factorial = spec["metric"], study.factorial
     arms = factorial.arms(cells, study.rule, over=row.state == "finished") if factorial else cells
@@ -231,10 +232,11 @@ def _read(ledger: Ledger, name: str) -> _Study:
         rule = replace(rule, margin=float(result["margin"]))
     apart = tuple(result.get("apart", ()))
     factorial = FactorialRecord.of(row.spec, result)
-    pick = pick_view(result.get("choice"), rule.seeds) if row.spec.get("pick") else None
+    pick = pick_view(result.get("choice"), rule.seeds, row.spec.get("guards", ())) if row.spec.get("pick") else None
     without = str(result.get("without_items", ""))
     again = {str(event.run): event.text for event in ledger.events.find(study=row.name, kind=AGAIN)}
-    return _Study(row, rule, arms, runs, replay, outcomes, values, apart, factorial, pick, without, again)
+    guarded = result.get("guards", {})
+    return _Study(row, rule, arms, runs, replay, outcomes, values, apart, factorial, pick, without, guarded, again)
 
 
 def _reopened(study: StudyRow, arm: ArmRow, runs: Mapping[tuple[str, int], RunRow]) -> bool:
@@ -511,12 +513,11 @@ def _factorial(ledger: Ledger, study: _Study, factorial: FactorialRecord, cells:
     return factorial.view(cells, higher=higher, study=study.row.name, confirmed=confirmed_words(ledger, study.row.name))
 
 
-def _with_guards(ledger: Ledger, study: _Study, arms: tuple[ArmView, ...]) -> tuple[ArmView, ...]:
+def _with_guards(study: _Study, arms: tuple[ArmView, ...]) -> tuple[ArmView, ...]:
     """Return the arms with how each stands beside the study's guardrails."""
-    if not (guards := study.row.spec.get("guards")):
+    if study.pick is not None or not (guards := study.row.spec.get("guards")):
         return arms
-    names = [study.control, *(arm.name for arm in study.arms if not arm.is_control)]
-    found = guard_views(ledger, guards, names, study.runs, study.seeds, study.rule)
+    found = guard_views(guards, study.guarded, [arm.name for arm in study.arms if not arm.is_control])
     return tuple(replace(arm, guards=found.get(arm.name, ())) for arm in arms)
 
 

@@ -392,6 +392,7 @@ class PickView:
         regret: expected difference of the best setting to it, in the metric's unit.
         probabilities: of being the best, by setting; one that lost its runs is left out.
         effects: expected difference to the control, by setting.
+        keeps: of each guardrail, in words, how probable it is that each setting keeps it; None: not known.
     """
 
     budget: int
@@ -399,6 +400,7 @@ class PickView:
     regret: float | None = None
     probabilities: Mapping[str, float] = field(default_factory=dict)
     effects: Mapping[str, float] = field(default_factory=dict)
+    keeps: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ def verdict_words(arm: ArmView, mode: str, *, guarded: bool = True) -> str:
         return "control"
     if arm.verdict is None:
         return "not judged yet"
-    if arm.open:
+    if arm.open and arm.verdict not in DECIDED:
         return f"{arm.verdict} so far"
     told = arm.verdict
     if mode == "screen" and arm.verdict in ("better", "worse", "equivalent"):

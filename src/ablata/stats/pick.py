@@ -13,16 +13,22 @@ Every array may have further axes in front, one study each.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ablata.stats.distributions import normal
 from ablata.stats.jsonable import Jsonable
-from ablata.stats.table import Floats
+from ablata.stats.table import Bools, Floats
 
 FIRST_SEEDS = 2
 """Runs of every setting before any is preferred."""
+KEPT = 0.9
+"""Probability of keeping a guardrail from which on a setting may be taken."""
+HOPELESS = 0.05
+"""Probability of keeping a guardrail below which a setting gets no further run."""
 _LEAST_SPREAD = 0.1
 """tau^2 is at least this part of the noise, so that settings that look alike are still told apart."""
 _TINY = 1e-12
@@ -57,6 +63,7 @@ class ArmChoice(Jsonable):
         probabilities: of being the best, by column.
         effects: expected difference to the control, by column, drawn toward 0 as far as it is not known.
         runs: of each column.
+        keeps: of each guardrail, how probable it is that the setting keeps it, by column; None where nothing is known.
     """
 
     best: int
@@ -64,14 +71,17 @@ class ArmChoice(Jsonable):
     probabilities: tuple[float, ...]
     effects: tuple[float, ...]
     runs: tuple[int, ...]
+    keeps: tuple[tuple[float | None, ...], ...] = ()
 
 
-def beliefs(scores: ArrayLike) -> Beliefs:
+def beliefs(scores: ArrayLike, *, shrink: bool = True) -> Beliefs:
     """Return what scores say of each setting's mean.
 
     Args:
         scores: float (..., seeds, settings), higher being better, the control first; NaN where there is no run. Every
             setting needs a run, and some seed two of them; with fewer than `FIRST_SEEDS` runs each the noise is rough.
+        shrink: draw effects toward 0 as far as they are not known. Not for a guarded quantity: a change that costs
+            nothing is not what one expects of it.
 
     Raises:
         ValueError: a setting has no run.
@@ -94,7 +104,7 @@ def beliefs(scores: ArrayLike) -> Beliefs:
     change = np.eye(runs.shape[-1])
     change[:, 0] = 1.0
     prior = np.zeros(runs.shape)
-    prior[..., 1:] = (noise / spread)[..., None]
+    prior[..., 1:] = (noise / spread)[..., None] if shrink else 0.0
     precision = change.T @ information @ change
     np.einsum("...ii->...i", precision)[...] += prior
     covariance = np.linalg.inv(precision) * noise[..., None, None]
@@ -165,12 +175,72 @@ def next_run(state: Beliefs, left: int) -> np.ndarray:
     return np.asarray((np.maximum(gain, 0) + 1e-6 * hint).argmax(axis=-1))
 
 
-def choose(scores: ArrayLike, *, higher_is_better: bool = True, seed: int = 0) -> ArmChoice:
+def keeping(state: Beliefs, allowed: ArrayLike) -> Floats:
+    """Return how probable it is that each setting keeps a guardrail, (..., settings); the control does.
+
+    Args:
+        state: beliefs of the guarded quantity, higher being better.
+        allowed: (...), by how much a setting may be worse than the control, in the quantity's unit.
+    """
+    worse = state.mean[..., :1] - state.mean
+    own, covariance = np.einsum("...ii->...i", state.covariance), state.covariance[..., 0, :]
+    spread = np.sqrt(np.maximum(own[..., :1] + own - 2 * covariance, _TINY))
+    found = normal.tail((worse - np.asarray(allowed)[..., None]) / spread)
+    found[..., 0] = 1.0
+    return np.asarray(found, dtype=np.float64)
+
+
+def kept(
+    scores: ArrayLike, allowed: float, *, percent: bool = False, higher_is_better: bool = False
+) -> tuple[float | None, ...]:
+    """Return how probable it is that each setting keeps a guardrail; None of one that has no value.
+
+    Args:
+        scores: float (seeds, settings) of the guarded quantity, the control first; NaN where there is none.
+        allowed: by how much a setting may be worse, above 0, in the quantity's unit.
+        percent: whether it is in percent of the control's mean.
+        higher_is_better: False for a cost.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    some = np.asarray((~np.isnan(values)).any(axis=0), dtype=np.bool_)
+    found: list[float | None] = [None] * values.shape[1]
+    if not some[0] or some.sum() < 2:
+        return tuple(found)
+    scale = abs(float(np.nanmean(values[:, 0]))) / 100 if percent else 1.0
+    state = beliefs((1.0 if higher_is_better else -1.0) * values[:, some], shrink=False)
+    for column, share in zip(np.flatnonzero(some), keeping(state, allowed * scale), strict=True):
+        found[column] = float(share)
+    return tuple(found)
+
+
+def candidates(keeps: ArrayLike, least: float = KEPT) -> Bools:
+    """Return which settings may be taken: those that keep each guardrail with this probability, and the control.
+
+    Args:
+        keeps: float (guardrails, ..., settings); NaN where nothing is known, which excludes none.
+        least: the probability.
+    """
+    found = np.asarray(~(np.asarray(keeps, dtype=np.float64) < least).any(axis=0), dtype=np.bool_)
+    found[..., 0] = True
+    return found
+
+
+def choose(
+    scores: ArrayLike,
+    *,
+    higher_is_better: bool = True,
+    keeps: Sequence[Sequence[float | None]] = (),
+    seed: int = 0,
+) -> ArmChoice:
     """Return the best setting as far as the scores say, with what that may cost.
+
+    With guardrails it is the best of those that keep each with a probability of `KEPT`; probabilities and regret are
+    then among those that do keep them.
 
     Args:
         scores: float (seeds, settings), the control first; NaN where there is no run.
         higher_is_better: False for a loss.
+        keeps: of each guardrail what `kept` says of the settings.
         seed: of the draws from the beliefs.
 
     Raises:
@@ -181,14 +251,19 @@ def choose(scores: ArrayLike, *, higher_is_better: bool = True, seed: int = 0) -
         raise ValueError(f"`scores` must have shape (seeds, settings), got {values.shape}")
     sign = 1.0 if higher_is_better else -1.0
     state = beliefs(sign * values)
-    best = int(state.mean.argmax())
+    known = np.array(keeps, dtype=np.float64).reshape(len(keeps), len(state.mean))
+    best = int(np.where(candidates(known), state.mean, -np.inf).argmax())
     rng = np.random.default_rng(seed)
     draws = rng.multivariate_normal(state.mean, state.covariance, _DRAWS, method="eigh")
+    own, one = draws[:, best].copy(), np.nan_to_num(known, nan=1.0).prod(axis=0)
+    if len(keeps):
+        draws[rng.random(draws.shape) >= one] = -np.inf
     wins = np.bincount(draws.argmax(axis=1), minlength=len(state.mean)) / _DRAWS
     return ArmChoice(
         best=best,
-        regret=float((draws.max(axis=1) - draws[:, best]).mean()),
+        regret=float(np.maximum(draws.max(axis=1) - own, 0).mean()),
         probabilities=tuple(wins.tolist()),
         effects=tuple((sign * (state.mean - state.mean[0])).tolist()),
         runs=tuple(int(count) for count in state.runs),
+        keeps=tuple(tuple(one) for one in keeps),
     )

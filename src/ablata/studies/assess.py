@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.stats import Calibration, Outcome, Replay, Rule, Verdict, procedure_of, rule_of
 from ablata.stats.factors.designs import Design
 from ablata.stats.factors.factorial import FactorialResult, calibrate_factorial, factorial_key, judge_factorial
+from ablata.stats.guards import calibrate_guard, guard_key
 from ablata.stats.items.calibration import calibrate_items, items_calibration_key
 from ablata.stats.items.noise import ItemPrior
 from ablata.stats.margin import PERCENT, judged_rule
@@ -22,7 +23,9 @@ from ablata.stats.versions import Procedure
 from ablata.stats.waves import Wave, is_final, waves_of
 from ablata.studies.evidence import NoiseItems, noise_items
 from ablata.studies.factors import Factors
-from ablata.studies.picking import PICK, pick_choice
+from ablata.studies.guarding import Guardrails, Judged
+from ablata.studies.guards import GUARDS
+from ablata.studies.picking import PICK, PickValues, pick_choice
 
 ENDED = ("completed", "diverged")
 
@@ -43,6 +46,7 @@ class Assessment:
             not, or it was never to be.
         choice: what a study that picks would take now; its `rows` are the runs that have ended.
         unfinished: blocks of a factorial study are to run, whatever verdicts there are.
+        guarded: how arms stand beside each guardrail of the study.
     """
 
     rows: int
@@ -54,6 +58,7 @@ class Assessment:
     without_items: str = ""
     choice: Mapping[str, Any] | None = None
     unfinished: bool = False
+    guarded: Judged = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -74,6 +79,8 @@ class Assessment:
             look["without_items"] = self.without_items
         if self.choice is not None:
             look["choice"] = dict(self.choice)
+        if self.guarded:
+            look[GUARDS] = {arm: [one.to_json() for one in beside] for arm, beside in self.guarded.items()}
         if self.factorial:
             look["factorial"] = self.factorial.to_json()
         return look | ({} if self.margin is None else {"margin": self.margin})
@@ -93,6 +100,12 @@ def cached_items_calibration(ledger: Ledger, arms: int, rule: Rule, prior: ItemP
 def cached_factorial_calibration(ledger: Ledger, design: Design, rule: Rule) -> Calibration:
     """Return the bound of a factorial study, simulated once for each ledger."""
     return _cached(ledger, factorial_key(design, rule), lambda: calibrate_factorial(design, rule))
+
+
+def cached_guard_calibration(ledger: Ledger, arms: int, rule: Rule, spec: Mapping[str, Any]) -> Calibration:
+    """Return the bound of a study's guardrails, simulated once for each ledger."""
+    version = int(spec.get("rule_version", 1))
+    return _cached(ledger, guard_key(arms, rule, version), lambda: calibrate_guard(arms, rule, version))
 
 
 def _cached(ledger: Ledger, key: str, make: Callable[[], Calibration]) -> Calibration:
@@ -118,9 +131,9 @@ def assess(ledger: Ledger, name: str) -> Assessment:
     if study.spec.get("aa"):
         return Assessment(_ended_rows(study, columns, cells), (), None)
     if study.spec.get(PICK):
-        values = judged_values(ledger, study.spec["metric"]["key"], list(cells.values()))
+        known = PickValues.of(ledger, study.spec, list(cells.values()))
         ended = sum(run.state in ENDED for run in cells.values())
-        return Assessment(ended, names, None, choice=pick_choice(columns, cells, values, study.spec))
+        return Assessment(ended, names, None, choice=pick_choice(columns, cells, known, study.spec))
     if "design" in study.spec:
         return _assess_factors(ledger, study, columns, cells)
     values = judged_values(ledger, study.spec["metric"]["key"], list(cells.values()))
@@ -130,7 +143,11 @@ def assess(ledger: Ledger, name: str) -> Assessment:
     earlier = 0
     for wave in waves_of(study.spec, names):
         present = [control, *(arm for arm in columns[1:] if arm.name in wave.arms)]
-        going_on = _GoingOn(study, present, cells, values, found.replay, items, earlier, wave)
+        guards = None
+        if GUARDS in study.spec:
+            bound = cached_guard_calibration(ledger, len(wave.arms), wave.rule, study.spec)
+            guards = Guardrails.of(ledger, study, list(cells.values()), wave.rule, bound)
+        going_on = _GoingOn(study, present, cells, values, found.replay, items, earlier, wave, guards)
         earlier = wave.rule.seeds
         if isinstance(items, NoiseItems):
             calibration = cached_items_calibration(ledger, len(wave.arms), wave.rule, items.prior)
@@ -152,6 +169,7 @@ class _GoingOn:
         items: of the runs, where the study's noise is read from them.
         earlier: seeds of the wave before; whoever extends wants at least so many of every arm that goes on.
         wave: the wave.
+        guards: of the study; None: it has none.
     """
 
     def __init__(
@@ -164,7 +182,9 @@ class _GoingOn:
         items: NoiseItems | str | None,
         earlier: int,
         wave: Wave,
+        guards: Guardrails | None,
     ) -> None:
+        self.guards = guards
         self.wave, self.patience = wave, earlier if wave.reopens else 0
         self.study, self.columns, self.cells, self.values, self.items = study, columns, cells, values, items
         self.before = () if before is None else before.outcomes
@@ -174,6 +194,7 @@ class _GoingOn:
         """Return what is known after the whole rows of the wave; it stops where a row is not whole."""
         spec, columns, rule = self.study.spec, self.columns, self.wave.rule
         key, judged = spec["metric"]["key"], self._begins()
+        guarded: Judged = {}
         rows, used, apart = 0, list[int](), list[int]()
         while rows < rule.seeds and _whole(columns, judged, self.cells, seed := spec["first_seed"] + rows):
             rows += 1
@@ -190,8 +211,12 @@ class _GoingOn:
             if isinstance(self.items, NoiseItems):
                 told["evidence"] = self.items.evidence(columns, self.cells, used)
             judged = self._merged(judge.replay(scores, rule, calibration, **told))
+            if self.guards is not None:
+                guarded = self.guards.judge(columns, self.cells, rows)
+                judged = self.guards.held(judged, guarded, columns, rows)
         names = tuple(arm.name for arm in columns[1:])
-        return Assessment(rows, names, judged, margin=rule.margin if PERCENT in spec else None, apart=tuple(apart))
+        margin = rule.margin if PERCENT in spec else None
+        return Assessment(rows, names, judged, margin=margin, apart=tuple(apart), guarded=guarded)
 
     def _begins(self) -> Replay | None:
         """Return how the arms stand before the wave's first row: those without a verdict are open again."""

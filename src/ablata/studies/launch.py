@@ -40,7 +40,7 @@ from ablata.studies.identity import (
 )
 from ablata.studies.known_before import known_before
 from ablata.studies.metric import refuse_unknown_class
-from ablata.studies.picking import PICK, next_arms
+from ablata.studies.picking import PICK, PickValues, next_arms
 from ablata.studies.stopping import StopRequests
 from ablata.studies.study import CONTROL, Study
 from ablata.studies.workers.commands import OUTPUT, WORKTREES
@@ -112,6 +112,7 @@ class StudyRunner:
         self._ended, self._beside = -1, max(workers.count, 1)
         self._stops, self._cancelled = StopRequests(ledger, name), False
         self._failed_before: set[str] = set()
+        self._nothing_to_pick = False
 
     def run(self) -> Assessment:
         """Train until every arm is decided or all seeds are used.
@@ -195,6 +196,8 @@ class StudyRunner:
                 return True
             # A cell filled with a run that ended in another study may complete a row.
             complete = not self._enqueue({(cell.arm, cell.seed): cell for cell in cells})
+        if self._nothing_to_pick:
+            return True
         self._revive(parents := self._parents())
         self._replace_dead([*self.ledger.studies.cells(self.name), *parents])
         return False
@@ -292,8 +295,10 @@ class StudyRunner:
     def _enqueue_picked(self, cells: dict[tuple[str, int], Cell]) -> bool:
         """Queue the runs that a study that picks wants next; see `_enqueue`."""
         runs = {place: cell.run for place, cell in cells.items()}
-        values = judged_values(self.ledger, self.study.spec["metric"]["key"], list(runs.values()))
+        values = PickValues.of(self.ledger, self.study.spec, list(runs.values()))
         wanted = next_arms(self.columns, runs, values, self.study.spec, self.rule.seeds, self._beside)
+        # With one setting left that could be taken there is nothing to choose, whatever the budget.
+        self._nothing_to_pick = not wanted and all(run.state in ENDED for run in runs.values())
         ended = [self._fill(arm, seed, cells.get((arm.name, seed))) for arm, seed in wanted]
         return any(ended)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ablata.base.errors import SettingsError
+from ablata.records.ledger import Ledger
+from ablata.records.questions.judged import is_time, judged_values, load_of
 from ablata.records.rows import ArmRow, RunRow
-from ablata.stats.pick import FIRST_SEEDS, ArmChoice, after, beliefs, choose, next_run
+from ablata.stats.pick import FIRST_SEEDS, HOPELESS, ArmChoice, after, beliefs, candidates, choose, kept, next_run
+from ablata.studies.guards import GUARDS
 
 PICK = "pick"
 """The key of a study's specification that says that it picks, and claims nothing."""
@@ -19,6 +23,40 @@ _LOST = 2
 """Runs without a score from which on an arm is out."""
 _ENDED = ("completed", "diverged")
 Cells = Mapping[tuple[str, int], RunRow]
+
+
+@dataclass(frozen=True)
+class PickValues:
+    """What runs have of the metric of a study that picks, and of each of its guardrails, by run."""
+
+    scores: Mapping[str, float]
+    guards: tuple[Mapping[str, float], ...] = ()
+
+    @classmethod
+    def of(cls, ledger: Ledger, spec: Mapping[str, Any], runs: Sequence[RunRow]) -> PickValues:
+        """Read them; of times those of the launch and load that most runs were trained under."""
+        guards = []
+        for key in (guard["key"] for guard in spec.get(GUARDS, ())):
+            loads = Counter(load for run in runs if run.state == "completed" and (load := load_of(run)) is not None)
+            usual = loads.most_common(1)[0][0] if loads else None
+            fair = [run for run in runs if usual is not None and load_of(run) == usual] if is_time(key) else runs
+            guards.append(judged_values(ledger, key, list(fair)))
+        return cls(judged_values(ledger, spec["metric"]["key"], runs), tuple(guards))
+
+    def keeps(
+        self, names: Sequence[str], cells: Cells, spec: Mapping[str, Any], seeds: int
+    ) -> list[tuple[float | None, ...]]:
+        """Return of each guardrail how probable it is that each setting keeps it."""
+        found = []
+        for guard, values in zip(spec.get(GUARDS, ()), self.guards, strict=True):
+            table = [
+                [_value(cells.get((name, int(spec["first_seed"]) + row)), values) for name in names]
+                for row in range(seeds)
+            ]
+            found.append(
+                kept(table, guard["allowed"], percent=guard["percent"], higher_is_better=guard["higher_is_better"])
+            )
+        return found
 
 
 def refuse_small_budget(name: str, runs: int, arms: int) -> None:
@@ -37,28 +75,29 @@ def refuse_small_budget(name: str, runs: int, arms: int) -> None:
 
 
 def pick_choice(
-    columns: Sequence[ArmRow], cells: Cells, values: Mapping[str, float], spec: Mapping[str, Any]
+    columns: Sequence[ArmRow], cells: Cells, values: PickValues, spec: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Return the choice that the runs so far speak for, by names, as a look keeps it; None: too few runs yet.
 
     Args:
         columns: the control and the arms, the control first.
         cells: the study's runs by arm and seed.
-        values: scores by run.
+        values: of the runs.
         spec: the study's specification.
     """
     names, scores = _scores(columns, cells, values, spec)
     if len(names) < 2 or (~np.isnan(scores)).sum(axis=0).min() < FIRST_SEEDS:
         return None
     higher = bool(spec["metric"].get("higher_is_better", True))
-    found: ArmChoice = choose(scores, higher_is_better=higher)
+    keeps = values.keeps(names, cells, spec, len(scores))
+    found: ArmChoice = choose(scores, higher_is_better=higher, keeps=keeps)
     return found.to_json() | {"names": names}
 
 
 def next_arms(
     columns: Sequence[ArmRow],
     cells: Cells,
-    values: Mapping[str, float],
+    values: PickValues,
     spec: Mapping[str, Any],
     budget: int,
     beside: int,
@@ -87,6 +126,9 @@ def next_arms(
         return []
     if any(cells[arm.name, seed].state not in _ENDED for arm, seed in at_first):
         return []
+    names, scores = _hopeful(names, scores, values.keeps(names, cells, spec, len(scores)))
+    if len(names) < 2:
+        return []
     sign = 1.0 if spec["metric"].get("higher_is_better", True) else -1.0
     state = beliefs(sign * scores)
     for arm in pending:
@@ -101,12 +143,27 @@ def next_arms(
     return queued
 
 
+def _hopeful(
+    names: list[str], scores: np.ndarray, keeps: Sequence[Sequence[float | None]]
+) -> tuple[list[str], np.ndarray]:
+    """Leave out the settings that hardly keep the guardrails: no run of them could change the choice."""
+    if not keeps:
+        return names, scores
+    left = candidates(np.array(keeps, dtype=np.float64), HOPELESS)
+    return [name for name, stays in zip(names, left, strict=True) if stays], scores[:, left]
+
+
+def _value(run: RunRow | None, values: Mapping[str, float]) -> float:
+    value = values.get(run.id) if run is not None and run.state == "completed" else None
+    return math.nan if value is None or not math.isfinite(value) else float(value)
+
+
 def _again(run: RunRow) -> bool:
     return run.state in ("failed", "cancelled")
 
 
 def _scores(
-    columns: Sequence[ArmRow], cells: Cells, values: Mapping[str, float], spec: Mapping[str, Any]
+    columns: Sequence[ArmRow], cells: Cells, values: PickValues, spec: Mapping[str, Any]
 ) -> tuple[list[str], np.ndarray]:
     """Return the arms that can be chosen and their scores, (seeds, arms); arms that lost runs are out."""
     first = int(spec["first_seed"])
@@ -119,9 +176,8 @@ def _scores(
             run = cells.get((arm.name, seed))
             if run is None or run.state not in _ENDED:
                 continue
-            value = values.get(run.id, math.nan) if run.state == "completed" else math.nan
-            column[seed - first] = value if math.isfinite(value) else math.nan
-            lost += not math.isfinite(value)
+            column[seed - first] = _value(run, values.scores)
+            lost += math.isnan(column[seed - first])
         if lost < _LOST and not np.isnan(column).all():
             names.append(arm.name)
             found.append(column)

@@ -65,10 +65,10 @@ class Study:
         first_look: whole seed rows before the first verdict; None: 3, or 2 where the noise is read from items.
         futility: stop an arm that can hardly be settled any more.
         fixed: judge once, after all seeds of all arms, with no early stop of any kind.
-        guards: quantities that an arm may not worsen by more than an allowed amount, such as `seconds:+3%`; the study
-            is then judged once, after all seeds, and an arm's verdict says both.
+        guards: quantities that an arm may not worsen by more than an allowed amount, such as `seconds:+3%`; an arm
+            that is better goes on until they are answered, and its verdict says both.
         non_inferior: show of each arm that it is not worse than the control by more than the margin, which is then the
-            metric's own guardrail.
+            metric's own guardrail; the study is judged once, after all seeds.
         pick: take the best of the control and the arms with a budget of `seeds` runs in all, which go where they are
             expected to change the choice; nothing is claimed.
         aa: run the control alone, `seeds` times, to see whether its noise is what the rule takes it for.
@@ -175,7 +175,7 @@ class Study:
                 )  # fmt: skip
 
     def _refuse_unfit_guards(self) -> None:
-        kinds = {"factors": self.factors, "aa": self.aa, "pick": self.pick, "extendable": self.extendable}
+        kinds = {"factors": self.factors, "aa": self.aa, "extendable": self.extendable}
         if self.non_inferior and self.margin is None:
             raise SettingsError(
                 "What is not worse can be told only with a margin", found=f"study {self.name} without one",
@@ -183,7 +183,8 @@ class Study:
             )  # fmt: skip
         if self.is_guarded and (others := [kind for kind, given in kinds.items() if given]):
             raise SettingsError(
-                "Guardrails are for studies of arms that are judged once", found=f"study {self.name} with {others[0]}"
+                "Guardrails are for studies and picks of arms, and not for those that go on in waves",
+                found=f"study {self.name} with {others[0]}",
             )
         guarded = [parse_guard(self.recipes[CONTROL], text).metric.key for text in self.guards]
         if len({*guarded, self.judged.key}) <= len(guarded) and guarded:
@@ -207,7 +208,7 @@ class Study:
 
     @property
     def is_guarded(self) -> bool:
-        """Whether it has guardrails, and is judged once."""
+        """Whether it has guardrails."""
         return bool(self.guards) or self.non_inferior
 
     def _refuse_unfit_aa(self) -> None:
@@ -303,7 +304,7 @@ class Study:
         Raises:
             ValueError: a figure is out of range.
         """
-        design, once = self.design, self.fixed or self.aa or self.pick or self.is_guarded
+        design, once = self.design, self.fixed or self.aa or self.pick or self.non_inferior
         return Rule(
             margin=parse_margin(self.margin)[0],
             seeds=self.seeds,

@@ -251,6 +251,6 @@ def split_words(text: str) -> list[str]:
         raise SettingsError(
             "A command must begin with its program: without a shell no variable is set before it",
             found=text,
-            do=f"env {text}",
+            do=f"env {shlex.join(words)}; to name an arm: --arm {shlex.quote(text)}",
         )
     return words

@@ -279,6 +279,7 @@ def pick(
     metric: MetricName = None,
     score: Scores = None,
     lower: Lower = None,
+    guard: Guards = None,
     timeout: Timeout = None,
     inputs: Inputs = None,
     source: Sources = None,
@@ -301,6 +302,7 @@ def pick(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
         sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=runs, first_seed=first_seed, margin=None, metric=metric,
         screen=False, fixed=False, history=False, save_as=save_as, question=question, budget=budget,
+        guards=tuple(guard or ()),
     )  # fmt: skip
     if (runs is None) == (budget is None):
         raise SettingsError(

@@ -10,7 +10,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import judged_values
 from ablata.stats import noise_from_scores
 from ablata.stats.contrasts import t_quantile
-from ablata.stats.guards import guard_bound
+from ablata.studies.assess import cached_guard_calibration
 from ablata.studies.guards import Guard
 from ablata.studies.study import CONTROL, Study
 
@@ -31,7 +31,9 @@ def guard_plan(ledger: Ledger, study: Study) -> tuple[str, ...]:
     told = []
     for guard in study.parsed_guards:
         values = [value for value in judged_values(ledger, guard.metric.key, runs).values() if math.isfinite(value)]
-        told.append(f"{_allowed(guard)}, tested once, after all seeds{_shown(guard, study, values)}")
+        when = "after all runs" if study.pick else "once, after all seeds" if _judged_once(study) else "at each look"
+        shown = "" if study.pick else _shown(ledger, guard, study, values)
+        told.append(f"{_allowed(guard)}, {'weighed' if study.pick else 'tested'} {when}{shown}")
     return tuple(told)
 
 
@@ -41,15 +43,19 @@ def _allowed(guard: Guard) -> str:
     return f"{guard.metric.name} at most {guard.allowed:g}{unit} {way} than the control's"
 
 
-def _shown(guard: Guard, study: Study, values: list[float]) -> str:
+def _judged_once(study: Study) -> bool:
+    return len(study.rule().looks) <= 1
+
+
+def _shown(ledger: Ledger, guard: Guard, study: Study, values: list[float]) -> str:
     mean = abs(math.fsum(values) / len(values)) if values else 0.0
     scale = mean / 100 if guard.percent else 1.0
-    if len(values) < 2 or study.seeds < 2 or not scale:
+    if len(values) < 2 or not study.rule().looks or not scale:
         return ""
     rule, arms = study.rule(), len(study.arms)
     spread = noise_from_scores([[value] for value in values]).sd / scale
     dof = (study.seeds - 1) * arms
-    bound = guard_bound(arms, study.seeds, rule.alpha, rule.prior_df)
+    bound = cached_guard_calibration(ledger, arms, rule, study.spec()).bound
     need = (t_quantile(1 - bound, dof) + t_quantile(_POWER, dof)) * spread * math.sqrt(2 / study.seeds)
     unit = "%" if guard.percent else f" {guard.metric.unit}".rstrip()
     enough = "" if need <= guard.allowed else ", more than is allowed: more seeds, or a wider guardrail"
