@@ -43,6 +43,7 @@ class Toy(Settings):
     clip: Annotated[float, Field(gt=0, le=5)] | Literal["off"] | None = None
     flip: bool = True
     root: Annotated[str | None, INCIDENTAL] = None
+    threads: Annotated[int, INCIDENTAL] | None = None
     low: float = 0.0
     high: float = 1.0
 
@@ -165,9 +166,9 @@ def test_an_error_names_the_key_the_value_and_what_is_allowed(subtests: pytest.S
                 assert word in str(caught.value)
 
 
-def test_the_hash_ignores_where_the_data_lies_and_nothing_else() -> None:
+def test_the_hash_ignores_where_the_data_lies_and_on_how_many_threads_and_nothing_else() -> None:
     toy = Toy()
-    assert settings_hash(override(toy, ["root=/a"])) == settings_hash(toy)
+    assert settings_hash(override(toy, ["root=/a", "threads=2"])) == settings_hash(toy)
     for change in ("lr=0.2", "flip=false", "loss=ohem", "model.strides=[1]", "ema=true"):
         assert settings_hash(override(toy, [change])) != settings_hash(toy)
 

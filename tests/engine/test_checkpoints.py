@@ -227,7 +227,7 @@ def test_weights_of_another_network_are_refused_in_words(digits: Callable, train
 def test_incidental_settings_may_change_on_the_way(digits: Callable, training: Callable) -> None:
     whole = training(digits(), "whole")
     training(digits(), stop_after=3)
-    rest = training(digits("train.evaluate_batch=100", "train.log_every=5", "name=other"))
+    rest = training(digits("train.evaluate_batch=100", "train.log_every=5", "compute.threads=2", "name=other"))
     assert rest.outcome.scores["val/plain/top1"] == whole.outcome.scores["val/plain/top1"]
 
 

@@ -36,6 +36,21 @@ class OnDisk:
     """Field mark: the text names a file or a folder, a relative one below the working folder."""
 
 
+def marked(field: FieldInfo, mark: type) -> bool:
+    """Tell whether a field bears a mark: on the whole of its type, or on one of a union, `Annotated[int, mark] | None`.
+
+    Pydantic keeps only the first in the field's metadata.
+    """
+    return any(isinstance(one, mark) for one in field.metadata) or _marked_inside(field.annotation, mark)
+
+
+def _marked_inside(annotation: Any, mark: type) -> bool:
+    inside = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return any(isinstance(one, mark) for one in inside[1:]) or _marked_inside(inside[0], mark)
+    return get_origin(annotation) in (Union, types.UnionType) and any(_marked_inside(one, mark) for one in inside)
+
+
 def parts(annotation: Any) -> dict[str, type[BaseModel]]:
     """Return the settings classes that a field accepts, by their `kind` (by class name where a class has none)."""
     found: dict[str, type[BaseModel]] = {}

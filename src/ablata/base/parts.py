@@ -40,7 +40,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from ablata.base.errors import AblataError, SettingsError, choices, listing, nearest
-from ablata.base.fields import Incidental, Named, Opening, kind_of, options
+from ablata.base.fields import Incidental, Named, Opening, kind_of, marked, options
 from ablata.base.settings import INCIDENTAL, ON_DISK, Settings, expand
 from ablata.base.user_code import (
     PACKAGE,
@@ -338,7 +338,7 @@ def _things(value: Any) -> Iterator[Any]:
         if getattr(value, "THING", None) is None and type(value).__module__.partition(".")[0] != PACKAGE:
             yield resolve(reference_of(type(value)))
         for name, about in type(value).model_fields.items():
-            if not any(isinstance(mark, Incidental) for mark in about.metadata):
+            if not marked(about, Incidental):
                 yield from _things(getattr(value, name))
     elif isinstance(value, tuple | list):
         for item in value:

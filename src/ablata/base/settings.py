@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ablata.base.errors import SettingsError
-from ablata.base.fields import Incidental, OnDisk, explain
+from ablata.base.fields import Incidental, OnDisk, explain, marked
 from ablata.base.user_code import PACKAGE, CodeFolder, parse_reference, portable, reference_of
 
 S = TypeVar("S", bound="Settings")
@@ -147,8 +147,8 @@ def _named(value: Any, on_disk: bool) -> Iterator[tuple[Path, bool]]:
 def _marks(settings: Settings, *, essential: bool = False) -> Iterator[tuple[str, bool]]:
     """Give the fields, or those that count in the hash, and whether each names what is on the disk."""
     for name, field in type(settings).model_fields.items():
-        if not (essential and any(isinstance(mark, Incidental) for mark in field.metadata)):
-            yield name, any(isinstance(mark, OnDisk) for mark in field.metadata)
+        if not (essential and marked(field, Incidental)):
+            yield name, marked(field, OnDisk)
 
 
 def restore(kind: type[S], tree: dict[str, Any], *, source: str, code: CodeFolder | None = None) -> S:

@@ -150,7 +150,7 @@ class Compute(Settings):
     """With several processes, normalise over the whole batch and not over each process's share."""
     device: str = "auto"
     """auto: the first CUDA device if there is one, else the processor. Or a torch device such as cuda:1."""
-    threads: Annotated[int, Field(ge=1), INCIDENTAL] | None = None
+    threads: Annotated[int | None, Field(ge=1), INCIDENTAL] = None
     """Processor threads; null leaves torch's choice."""
     keep_memory: Annotated[bool, INCIDENTAL] = True
     """On Linux, keep large freed blocks in the process instead of returning them to the system at every step."""
