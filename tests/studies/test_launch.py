@@ -475,3 +475,15 @@ def test_a_study_with_a_part_that_fails_at_its_first_step_is_not_recorded(
     assert ledger.studies.all() == []
     create(ledger, make_study(arms={"good": [f"loss={tmp_path / 'odd.py'}:good"]}))
     assert len(ledger.studies.all()) == 1
+
+
+def test_names_of_parameters_that_the_network_lacks_are_told_before_the_first_run(
+    ledger: Ledger, make_study: Record
+) -> None:
+    rates = 'optim.groups.multipliers=[{"pattern":"nothing.*","lr":2}]'
+    slow = {"slow": ("optim.lr=0.01",)}
+    for parts in ({"arms": slow, "begin": ("freeze=nothing", "train.epochs=1")}, {"arms": {"a": (rates,)}}):
+        with pytest.raises(SettingsError, match="fits none"):
+            create(ledger, make_study(**parts))
+    assert not ledger.studies.all()
+    assert not ledger.runs.find()

@@ -29,6 +29,7 @@ from ablata.engine.task import RunContext, Task
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import nn
 
     from ablata.data.detection.class_graph import ClassGraph
     from ablata.data.loading.report import DataReport
@@ -268,6 +269,11 @@ class Recipe(Settings):
     @abstractmethod
     def complexity(self) -> Complexity:
         """Count parameters, multiply-adds and activations for one image of the data's nominal shape; reads no data."""
+
+    def nominal_network(self) -> nn.Module | None:
+        """Return the network as it is built before any weights are read, to be counted and for its parameters' names;
+        None where a task cannot build it without data."""
+        return None
 
     @abstractmethod
     def metric(self) -> Metric:

@@ -11,6 +11,7 @@ import torch
 from ablata.base.errors import AblataError, SettingsError
 from ablata.base.parts import users_mistakes
 from ablata.base.seeds import derive
+from ablata.engine.freezing import Frozen
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
@@ -21,6 +22,24 @@ _BATCHES = 2
 """Batches without any gradient before a loss is refused: of one, all triplets may lie apart already."""
 _SAMPLES, _MORE = 8, 8
 """Samples that are scored at first, and how many times more where that took no second."""
+
+
+def refuse_unknown_parameters(recipe: Recipe) -> None:
+    """Refuse patterns of parameters' names, to be frozen or with rates of their own, that fit none of the network.
+
+    Raises:
+        SettingsError: names the pattern, and what names there are.
+    """
+    groups = getattr(recipe.optim, "groups", None)
+    patterns = groups is not None and bool(groups.multipliers)
+    if not recipe.frozen() and not patterns:
+        return
+    model = recipe.effective().nominal_network()
+    if model is None:
+        return
+    Frozen(model, recipe.frozen(), None)
+    if groups is not None and patterns:
+        groups.build(model, 0.0)
 
 
 def rehearse(recipe: Recipe, seed: int, cache: Path) -> None:

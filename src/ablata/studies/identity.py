@@ -160,8 +160,9 @@ def _keep_defaults(ledger: Ledger, recipe: Recipe | Outside, code: str) -> None:
 def refuse_unfit(ledger: Ledger, recipe: Recipe | Outside, seed: int, *, alone: bool = True) -> None:
     """Refuse a training that would fail at its first step, before a run of it is recorded.
 
-    Our own parts fit each other; what is left is a training set that does not fill a batch. Parts of the user's own,
-    and weights of another run, are tried on the first batches, unless they were trained before.
+    Our own parts fit each other; what is left is a training set that does not fill a batch, and names of parameters
+    that the network does not have. Parts of the user's own, and weights of another run, are tried on the first batches,
+    unless they were trained before.
 
     Args:
         ledger: where it is to be recorded.
@@ -175,12 +176,15 @@ def refuse_unfit(ledger: Ledger, recipe: Recipe | Outside, seed: int, *, alone: 
     """
     if isinstance(recipe, Outside):
         return
-    recipe.refuse_small_data(cache_folder(ledger))
-    unsure = references(expand(recipe)) or own_files(recipe) or recipe.start is not None
-    if alone and unsure and recipe.parent() is None and not _was_trained(ledger, recipe):
-        from ablata.engine.rehearsal import rehearse
+    from ablata.engine.rehearsal import refuse_unknown_parameters, rehearse
 
+    recipe.refuse_small_data(cache_folder(ledger))
+    own = bool(references(expand(recipe)) or own_files(recipe))
+    unsure = (own or recipe.start is not None) and recipe.parent() is None
+    if alone and unsure and not _was_trained(ledger, recipe):
         rehearse(recipe, seed, cache_folder(ledger))
+    elif not own:
+        refuse_unknown_parameters(recipe)
 
 
 def _was_trained(ledger: Ledger, recipe: Recipe) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 from pydantic import field_validator, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from ablata.base.errors import DataError, choices
 from ablata.base.metric import Metric
@@ -126,12 +126,18 @@ class DatasetRecipe(Recipe):
         usual = Metric(self.SCORES[0], split=self.compared_split(), protocol=score_label(self.protocols[0]))
         return self.judge.of(usual) if self.judge is not None else usual
 
+    def nominal_network(self) -> nn.Module:
+        """Return the network without weights; see `Recipe.nominal_network`."""
+        shape = self.data.nominal_shape()
+        with torch.device("meta"):
+            model: nn.Module = self.model.build(shape.classes, shape.channels)
+            return model
+
     def complexity(self) -> Complexity:
         """Count the network, built without weights for the nominal shape of the data."""
         shape = self.data.nominal_shape()
         with torch.device("meta"):
-            model = self.model.build(shape.classes, shape.channels)
-            return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
+            return count(self.nominal_network(), torch.empty(1, shape.channels, shape.height, shape.width))
 
 
 class StatefulMetric(Protocol):

@@ -96,13 +96,19 @@ class Classify(DistillableRecipe):
         data: LabeledImageDataset = round_data(self).build(cache)
         return self.label_subset.restrict(data) if self.label_subset else data
 
-    def complexity(self) -> Complexity:
-        """Count the network, built without weights for the nominal shape of the data."""
+    def nominal_network(self) -> nn.Module:
+        """Return the network without weights; see `Recipe.nominal_network`."""
         shape = self.data.nominal_shape()
         with torch.device("meta"):
             model: nn.Module = self.model.build(shape.classes, shape.channels)
             image = torch.empty(1, shape.channels, shape.height, shape.width)
-            return count(self.rotation.attach(model, image) if self.rotation else model, image)
+            return self.rotation.attach(model, image) if self.rotation else model
+
+    def complexity(self) -> Complexity:
+        """Count the network, built without weights for the nominal shape of the data."""
+        shape = self.data.nominal_shape()
+        with torch.device("meta"):
+            return count(self.nominal_network(), torch.empty(1, shape.channels, shape.height, shape.width))
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""

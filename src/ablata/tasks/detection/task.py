@@ -118,12 +118,18 @@ class Detect(DatasetRecipe):
         length = self.train.model_copy(update={"steps": before.steps, "epochs": None})
         return older.model_copy(update={"train": length})
 
+    def nominal_network(self) -> nn.Module:
+        """Return the detector without weights; see `Recipe.nominal_network`."""
+        shape = self.data.nominal_shape()
+        with torch.device(self.model.counted_on), torch.random.fork_rng(devices=[]):
+            model: nn.Module = self.model.build(shape.classes, in_channels=shape.channels)
+            return model
+
     def complexity(self) -> Complexity:
         """Count the detector for the data's nominal shape, with as many regions as there can be in testing."""
         shape = self.data.nominal_shape()
         with torch.device(self.model.counted_on), torch.random.fork_rng(devices=[]):
-            model = self.model.build(shape.classes, in_channels=shape.channels)
-            return count(model, torch.zeros(1, shape.channels, shape.height, shape.width))
+            return count(self.nominal_network(), torch.zeros(1, shape.channels, shape.height, shape.width))
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of images and annotations joined with that of the splits and the graph."""
