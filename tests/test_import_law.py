@@ -177,6 +177,8 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "run_folder": _STORES,
         # what is asked across runs
         "questions": _STORES | {"run_folder"},
+        # the files of runs between folders and a store that all machines reach
+        "stored": {"database", "home", "leases", "rows", "runs", "tables"},
         # studies, loops and runs between ledgers and folders
         "moving": _STORES | {"run_folder", "loops"},
     },

@@ -54,7 +54,8 @@ def continue_run(
         shown = progress if isinstance(progress, TrainingProgress) else None
         recipe = _recipe(opened, row, trust_code, shown.say if shown is not None else lambda line: None)
         # The folder, where the lab at hand is not the one that the id would be looked for in.
-        place = row.id if opened.home == lab_home() else str(opened.runs.folder(row))
+        folder = opened.files.bring(row, weights=True)
+        place = row.id if opened.home == lab_home() else str(folder)
         start = {"start.run": place, "start.checkpoint": checkpoint}
         return train(
             recipe, seed=row.seed if seed is None else seed,
@@ -81,5 +82,5 @@ def _recipe(ledger: Ledger, row: RunRow, trust: bool, say: Callable[[str], None]
             do=f"ablata train --resume {row.id}" if row.state != "running" else "wait for it",
         )
     recipe = restore_run(ledger, row, trust=trust, say=say)
-    parent = ledger.runs.folder(ledger.runs.get(row.parent)) if row.parent else None
+    parent = ledger.files.bring(ledger.runs.get(row.parent), weights=True) if row.parent else None
     return recipe.continued(parent)

@@ -130,8 +130,9 @@ def thin_checkpoints(
         )
         if thinned.files and not confirm(thinned):
             return None
-        for file in thinned.files:
+        for run, file, _ in found:
             file.unlink(missing_ok=True)
+            opened.files.drop(run, file.name)
         return thinned
 
 

@@ -267,7 +267,7 @@ def write_run_page(ledger: Ledger, run: RunRow, path: Path) -> Path:
     """Write a run as one HTML file and return its path; links in it lead to the run's folder."""
     refuse_other_kind(path, PAGE)
     way = os.path.relpath(ledger.home, path.absolute().parent) + "/"
-    folder = ledger.runs.folder(run)
+    folder = ledger.files.bring(run)
     gallery = read_gallery(folder)
     extra: Sequence[Any] = (
         *evaluation_sections(read_evaluations(folder), run.data),

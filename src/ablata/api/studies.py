@@ -170,6 +170,7 @@ def plan_study(
     workers: int | None = None,
     progress: bool | Console | None = None,
     ledger: Ledger | None = None,
+    together: str = "never",
 ) -> StudyPlan:
     """Say what a study will cost, what it can find, and how many seeds its question needs; without training it.
 
@@ -180,6 +181,7 @@ def plan_study(
         workers: local worker processes; None: one for each GPU or core.
         progress: as for `run_study`, of the pilot.
         ledger: where it will be; None: the lab's own.
+        together: as for `run_study`.
 
     Raises:
         UserError: the data is missing, or an arm cannot be built.
@@ -201,7 +203,7 @@ def plan_study(
         if pilot:
             refuse_missing_programs(asked.recipes.values())
             run_pilot(opened, asked, pilot, threads=size.threads, say=lambda line: console.print(Text(line)))
-        return plan_in_ledger(opened, asked, size.count, size.threads, effect=effect)
+        return plan_in_ledger(opened, asked, size.count, size.threads, effect=effect, together=Together.parse(together))
 
 
 def fit_budget(
@@ -211,6 +213,7 @@ def fit_budget(
     workers: int | None = None,
     progress: bool | Console | None = None,
     ledger: Ledger | None = None,
+    together: str = "never",
 ) -> Study:
     """Return a study with as many seeds as a time pays for; one that is recorded already keeps the seeds it has.
 
@@ -219,7 +222,7 @@ def fit_budget(
     Args:
         study: the study; its number of seeds does not matter.
         budget: wall time in seconds, if no arm stops early.
-        workers, progress, ledger: as for `plan_study`.
+        workers, progress, ledger, together: as for `plan_study`.
 
     Raises:
         SettingsError: it does not pay for the seeds that the first verdict needs.
@@ -233,9 +236,9 @@ def fit_budget(
             return replace(study, seeds=rule_of(known.spec).seeds)
         # A study that is judged once at its end needs two seeds for that.
         least = 2 if study.fixed else study.rule().first_look
-        planned = plan_study(study, workers=workers, ledger=opened)
+        planned = plan_study(study, workers=workers, ledger=opened, together=together)
         if not math.isfinite(sum(planned.row)):
-            planned = plan_study(study, pilot=1, workers=workers, progress=progress, ledger=opened)
+            planned = plan_study(study, pilot=1, workers=workers, progress=progress, ledger=opened, together=together)
         return replace(study, seeds=seeds_in_budget(budget, planned.wall, least))
 
 
@@ -320,6 +323,7 @@ def run_study(
     own = workers if cluster is None else 1
     functions = _called_here(study, own) if isinstance(study, Study) or own == 0 else None
     with open_ledger(ledger) as opened:
+        opened.files.ready(opened.runs.find(), lambda line: console.print(Text(line)))
         name = _recorded(opened, study, here=cluster is None)
         arms = opened.studies.arms(name)
         put_back = run_again(opened, name, again) if again else ()

@@ -194,6 +194,7 @@ class _Training:
         failure: AblataError | None = None
         if self._group.is_main:
             try:
+                self._ledger.files.ready(self._ledger.runs.find(), self._progress.say)
                 run = self._enqueued(recipe, seed, resume, parent)
                 if run.state in ("completed", "diverged"):
                     ended = run
@@ -220,7 +221,7 @@ class _Training:
             refuse_unfit(self._ledger, recipe, seed, alone=self._group.is_single)
             return self._ledger.runs.enqueue(new)
         run = self._ledger.runs.get(resume)
-        folder = self._ledger.runs.folder(run)
+        folder = self._ledger.files.bring(run, weights=True)
         if run.state == "completed" and (folder / LAST).exists():
             load_run_checkpoint(folder, "last")  # its scores are not repeated beside a damaged file
         if run.state not in ("completed", "diverged"):

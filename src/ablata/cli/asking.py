@@ -224,6 +224,15 @@ TogetherOption = Annotated[
         help="Train up to N runs of one network as one in each worker; auto: 8 where that is faster.",
     ),
 ]
+StoreAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="Keep the files of runs here for other machines: a shared folder, s3://..., gs://...; "
+        "by default ABLATA_STORE, or the one that the lab has.",
+    ),
+]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run Python code that came with an imported study or an exported folder.")
 ]

@@ -9,7 +9,7 @@ import typer
 
 from ablata.base.errors import StoppedError
 from ablata.base.quantities import duration, quantity
-from ablata.cli.asking import TrustCode
+from ablata.cli.asking import StoreAddress, TrustCode
 from ablata.cli.console import err, note, out, print_json
 from ablata.cli.settings import SettingsToChange, refuse_options
 
@@ -31,6 +31,7 @@ def train(
         int | None, typer.Option(min=0, help="Seed of initialization, data order and augmentation; 0 by default.")
     ] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run.")] = None,
+    store: StoreAddress = None,
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -49,15 +50,19 @@ def train(
             trust_code=trust_code, ledger=ledger,
         ),
         json,
+        store,
     )  # fmt: skip
 
 
-def show_training(training: Callable[[Ledger, TrainingProgress], RunResult], json: bool) -> None:
+def show_training(
+    training: Callable[[Ledger, TrainingProgress], RunResult], json: bool, store: str | None = None
+) -> None:
     """Train, show how it goes, and print what it came to.
 
     Args:
         training: trains a run in a ledger, telling its progress.
         json: print the result as JSON.
+        store: where the files of runs are kept for other machines; None: where the lab does.
 
     Raises:
         typer.Exit: with 1 where it was interrupted or diverged.
@@ -68,7 +73,7 @@ def show_training(training: Callable[[Ledger, TrainingProgress], RunResult], jso
 
     if not from_environment().is_main:
         err.quiet = out.quiet = True
-    with Ledger() as ledger:
+    with Ledger(store=store) as ledger:
 
         def ended(run: RunRow, outcome: TrainResult | None, last: bool) -> None:
             if not json:

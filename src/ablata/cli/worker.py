@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ablata.base.errors import SettingsError, choices
-from ablata.cli.asking import TogetherOption, TrustCode
+from ablata.cli.asking import StoreAddress, TogetherOption, TrustCode
 from ablata.cli.console import note, quick_imports
 
 
@@ -21,6 +21,7 @@ def worker(
             metavar="URL", help="Database of the ledger; by default ABLATA_DB, or the file in the lab's home."
         ),
     ] = None,
+    store: StoreAddress = None,
     study: Annotated[
         str | None, typer.Option(metavar="NAME", help="Train only this study's runs, and end when it is finished.")
     ] = None,
@@ -48,7 +49,7 @@ def worker(
         from ablata.studies.workers.worker import work
 
     # A launcher's worker has a right address: a database that does not answer is on its way back.
-    with Ledger(db, patience=0.0 if parent is None else PATIENCE_SECONDS) as ledger:
+    with Ledger(db, patience=0.0 if parent is None else PATIENCE_SECONDS, store=store) as ledger:
         done = work(
             ledger, study=study, threads=threads, idle_exit=idle_exit, idle_seconds=idle_seconds,
             any_environment=any_environment, parent=parent, launch=launch, beside=beside, trust_code=trust_code,

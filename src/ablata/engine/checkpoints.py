@@ -8,7 +8,7 @@ run wrote it.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +46,13 @@ class Attempt:
         run: the run's id; empty for a training that belongs to no ledger.
         number: which attempt at it, from 1.
         held: the context inside which its files are changed; raises LeaseLostError once another attempt has the run.
+        kept: called once a checkpoint is in its place.
     """
 
     run: str = ""
     number: int = 0
     held: Fence = nullcontext
+    kept: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

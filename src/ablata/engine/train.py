@@ -37,7 +37,8 @@ class TrainResult:
         scores: of the last evaluation, by `split/protocol/name`.
         cost: seconds, seconds_per_epoch (evaluations left out), images_per_second, evaluation_seconds,
             peak_memory_bytes (on a GPU again as peak_gpu_memory_bytes), parameters, flops, activations, steps,
-            processes and processor threads; plain numbers.
+            processes and processor threads; plain numbers. Of runs that were trained together (how many: together)
+            seconds are each one's share of the group's time, and rates those of the group.
         best: which checkpoint was kept as best and why, or None.
     """
 
@@ -170,7 +171,8 @@ def _check_first_batch(state: TrainState) -> None:
 
 def _cost(state: TrainState) -> dict[str, float]:
     """Return what the training took: seconds, rates, bytes, and on how many processes and threads."""
-    rate, peak = state.timer.steps_per_second(), float(peak_memory(state.device))
+    # In the time of one of its steps a group does as many as it has members.
+    rate, peak = state.timer.steps_per_second() * state.together, float(peak_memory(state.device))
     cost = {
         "seconds": state.seconds(),
         "images_per_second": rate * state.recipe.train.batch_size,

@@ -368,6 +368,7 @@ class TrainState:
                 self.reporter.flush()
                 checkpoint = self._full_checkpoint(losses) if losses else self._weights_checkpoint()
                 save_checkpoint(path, checkpoint, self.attempt.held)
+                self.attempt.kept()
             if which == "last":
                 self.saved_at = time.monotonic()
 
@@ -478,8 +479,8 @@ class TrainState:
         refuse_mismatch(facts["contract"], self.task.contract(), str(path))
 
     def seconds(self) -> float:
-        """Return the training time so far, earlier attempts included."""
-        return self.seconds_before + self.timer.seconds()
+        """Return the training time so far, earlier attempts included; of a group's time its share."""
+        return self.seconds_before + self.timer.seconds() / self.together
 
 
 class _Outputs(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from ablata.records.moving.placing import settle_lost
 from ablata.records.notes import Notes
 from ablata.records.runs import Runs
 from ablata.records.schema import bring_to_head
+from ablata.records.stored.files import RunFiles
 from ablata.records.studies import Studies
 
 
@@ -41,9 +43,12 @@ class Ledger:
         rebuild: make a new ledger beside run folders, which are no runs of it yet.
         create: make home and ledger where there are none; False: read them as empty, and make nothing.
         patience: seconds for which a database that is out of reach is waited for; a wrong address looks like one.
+        store: address of the store that keeps the files of runs for other machines; None takes `ABLATA_STORE`, else
+            the one that the ledger says, if any.
 
     Attributes:
         home: the lab's home folder, absolute.
+        files: ready, bring, keep: the files of runs, here and in the store.
         runs: enqueue, get, find, cancel, requeue, reset.
         leases: claim, heartbeat, progress, release, finish, waiting_count, open_count.
         metrics: log, truncate, of_runs, of_study.
@@ -67,6 +72,7 @@ class Ledger:
         rebuild: bool = False,
         create: bool = True,
         patience: float = 0.0,
+        store: str | None = None,
     ) -> None:
         self.home = (home or lab_home()).absolute()
         url = ledger_url(address, self.home)
@@ -94,6 +100,7 @@ class Ledger:
         if self._empty is None and not self.database.read_only:
             settle_lost(self.home / "import", self.database)
         self.runs = Runs(self.database, self.home)
+        self.files = RunFiles(self.database, self.home, store or os.environ.get("ABLATA_STORE") or None)
         self.leases = Leases(self.database)
         self.metrics = Metrics(self.database)
         self.studies = Studies(self.database)

@@ -6,7 +6,6 @@ kill in the middle comes to.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,21 @@ from ablata.records.ledger import Ledger
 from ablata.records.loops import delete_proposals, find_loop, loop_runs, loops_of_runs
 from ablata.records.rows import RunRow
 from ablata.records.run_folder.code import imported_loop_mark
-from ablata.records.runs import LETTERS
+from ablata.records.runs import RUN_ID
 from ablata.records.studies import check_name, find_study, study_cells, study_parents
-from ablata.records.tables import Arm, Event, LookTable, LoopTable, MetricTable, RecipeTable, Run, StudyRun, StudyTable
+from ablata.records.tables import (
+    Arm,
+    Event,
+    LookTable,
+    LoopTable,
+    MetricTable,
+    RecipeTable,
+    Run,
+    StoredFile,
+    StudyRun,
+    StudyTable,
+)
 
-_ID = re.compile(rf"(?<![A-Za-z0-9])[{LETTERS}]{{10}}(?![A-Za-z0-9])")
 _AT_ONCE = 500
 
 
@@ -122,7 +131,7 @@ def _removal(
     ordered = sorted({run.id: run for run in runs}.values(), key=lambda run: -run.number)
     going = tuple(run for run in ordered if run.id not in needed)
     kept = tuple((run, needed[run.id]) for run in ordered if run.id in needed)
-    return Removal(going, kept, {run.id: folder_bytes(ledger.runs.folder(run)) for run in going}, study, loop)
+    return Removal(going, kept, run_bytes(ledger, going), study, loop)
 
 
 def _refuse_running(name: str, runs: Iterable[RunRow], what: str, kind: str = "study") -> None:
@@ -157,6 +166,7 @@ def remove(ledger: Ledger, removal: Removal) -> None:
             for run in removal.runs:
                 _move_aside(ledger, run)
             _delete_runs(connection, ids)
+        ledger.files.remove(ids)
         if removal.study is not None:
             for file in _files(ledger, removal.study):
                 file.unlink(missing_ok=True)
@@ -191,6 +201,7 @@ def _delete_runs(connection: Connection, ids: Sequence[str]) -> None:
         some = ids[start : start + _AT_ONCE]
         numbers = list(connection.scalars(select(Run.number).where(Run.id.in_(some))))
         connection.execute(delete(MetricTable).where(MetricTable.run.in_(numbers)))
+        connection.execute(delete(StoredFile).where(StoredFile.run.in_(numbers)))
         connection.execute(delete(Event).where(Event.run_id.in_(some)))
         connection.execute(delete(Run).where(Run.id.in_(some)))
 
@@ -247,7 +258,7 @@ def _starts(connection: Connection) -> dict[str, set[str]]:
     query = select(Run.id, Run.parent, text).join(RecipeTable, RecipeTable.hash == Run.recipe_hash)
     found: dict[str, set[str]] = {}
     for run, parent, settings in connection.execute(query):
-        named = {*_ID.findall(settings or ""), *([parent] if parent else [])}
+        named = {*RUN_ID.findall(settings or ""), *([parent] if parent else [])}
         if named:
             found[run] = named
     return found
@@ -345,13 +356,21 @@ def surplus_checkpoints(ledger: Ledger, runs: Iterable[RunRow], drop: str) -> li
     with ledger.database.read() as connection:
         starts = {run for named in _starts(connection).values() for run in named}
     stays = "last" if drop == "best" else "best"
-    found = []
+    found, runs = [], list(runs)
+    stored = ledger.files.stored(runs)
     for run in runs:
         folder = ledger.runs.folder(run)
         file, other = (folder / f"{name}.safetensors" for name in (drop, stays))
-        if run.state == "completed" and run.id not in starts and file.is_file() and other.is_file():
-            found.append((run, file, file.stat().st_size))
+        sizes = [path.stat().st_size if path.is_file() else stored[run.id].get(path.name) for path in (file, other)]
+        if run.state == "completed" and run.id not in starts and sizes[0] is not None and sizes[1] is not None:
+            found.append((run, file, sizes[0]))
     return found
+
+
+def run_bytes(ledger: Ledger, runs: Sequence[RunRow]) -> dict[str, int]:
+    """Return the size of what is kept of runs, here or in the lab's store, by id."""
+    stored = ledger.files.stored(runs)
+    return {run.id: max(folder_bytes(ledger.runs.folder(run)), sum(stored[run.id].values())) for run in runs}
 
 
 def folder_bytes(folder: Path) -> int:

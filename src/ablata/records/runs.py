@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import fields
@@ -23,6 +24,8 @@ from ablata.records.values import clock, decode, encode
 
 RUN_COLUMNS = tuple(getattr(Run, field.name) for field in fields(RunRow))
 LETTERS = "23456789abcdefghjkmnpqrstvwxyz"
+RUN_ID = re.compile(rf"(?<![A-Za-z0-9])[{LETTERS}]{{10}}(?![A-Za-z0-9])")
+"""What may be a run's id in a text."""
 """Letters of run ids: none that is taken for another."""
 
 _MOST_IDS = 500

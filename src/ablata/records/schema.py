@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 from ablata.base.errors import RecordError
 from ablata.records.database import Database, in_words, is_damage, reason
 
-VERSIONS = ("0001", "0002", "0003", "0004", "0005")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every schema this code can migrate from, oldest first; the last one is the schema of `tables`."""
 
 HEAD = VERSIONS[-1]

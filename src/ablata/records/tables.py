@@ -156,6 +156,27 @@ class StudyRun(Base):
     __table_args__ = (Index("ix_study_runs_study", "study_id"), Index("ix_study_runs_run", "run_id"))
 
 
+class StoreTable(Base):
+    """The store that holds the files of the lab's runs: at most one row."""
+
+    __tablename__ = "store"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    url: Mapped[str]
+    lab: Mapped[str]
+    __table_args__ = (CheckConstraint("id = 1", name="ck_store_id"),)
+
+
+class StoredFile(Base):
+    """A file of a run in the store: the key it has there, and what it holds."""
+
+    __tablename__ = "stored_files"
+    run: Mapped[int] = mapped_column(BigKey, ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str]
+    digest: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+
+
 class MetricTable(Base):
     """One point of a curve.
 

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy.exc import DatabaseError
 
 from ablata.base.errors import DivergedError, LeaseLostError, RecordError, StoppedError
-from ablata.records.database import PATIENCE_SECONDS, persist
+from ablata.records.database import LOG, PATIENCE_SECONDS, persist
 from ablata.records.events import Level
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import Point
@@ -20,6 +20,7 @@ from ablata.records.moving.rebuilding import keep_record
 from ablata.records.processes import process_is_gone, worker_name
 from ablata.records.rows import Claim, EndState, NewRun, RunRow
 from ablata.records.runs import new_run_id
+from ablata.records.stored.store import StoreAwayError
 
 T = TypeVar("T")
 
@@ -48,10 +49,12 @@ class RunWriter:
         self._ledger, self._id, self._attempt = ledger, claim.run.id, claim.attempt
         self._lost, self._stopped = threading.Event(), threading.Event()
         self._ended = False
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._keep_record()
+        self._upload: threading.Thread | None = None
         self._thread = threading.Thread(target=self._keep_alive, name=f"heartbeat {self._id}", daemon=True)
         self._thread.start()
+        self._take_up()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._keep_record()
 
     @classmethod
     def start(cls, ledger: Ledger, new: NewRun, *, worker: str | None = None, lease_seconds: float = 60.0) -> Self:
@@ -140,6 +143,15 @@ class RunWriter:
             with suppress(DatabaseError):
                 stack.close()
 
+    def keep_files(self) -> None:
+        """Bring what is new in the run's folder to the lab's store, if it has one, while training goes on.
+
+        A store that is away is told, and tried again the next time.
+        """
+        if self._ledger.files.url is not None and (self._upload is None or not self._upload.is_alive()):
+            self._upload = threading.Thread(target=self._keep_for_now, name=f"upload {self._id}", daemon=True)
+            self._upload.start()
+
     def place(self, settings: dict[str, Any]) -> None:
         """Record the expanded settings that the run is trained with: where its data lie now."""
         self._write(lambda: self._ledger.leases.place(self._id, self._attempt, self.run.recipe_hash, settings))
@@ -161,7 +173,12 @@ class RunWriter:
         error: str | None = None,
         stop_reason: str | None = None,
     ) -> None:
-        """End the run; see `Leases.finish`. The lease is renewed until the ledger has it."""
+        """End the run; see `Leases.finish`. The lease is renewed until the ledger has it, and the store its files.
+
+        Raises:
+            StoppedError: the store stays away; the run waits, and ends with what is here once it is taken again.
+        """
+        self._keep_all(state)
         ending: dict[str, Any] = {"scores": scores, "cost": cost, "error": error, "stop_reason": stop_reason}
         self._write(lambda: self._ledger.leases.finish(self._id, self._attempt, state, **ending))
         self._end()
@@ -169,6 +186,7 @@ class RunWriter:
 
     def release(self, reason: str) -> None:
         """Give the run back, to be resumed by whoever claims it next."""
+        self._keep_for_now()
         self._write(lambda: self._ledger.leases.release(self._id, self._attempt, reason))
         self._end()
 
@@ -200,6 +218,51 @@ class RunWriter:
         except LeaseLostError:
             self._lost.set()
             raise
+
+    def _take_up(self) -> None:
+        try:
+            self._ledger.files.take_up(self.run)
+        except RecordError as error:
+            with suppress(LeaseLostError):
+                if isinstance(error, StoreAwayError):
+                    self._ledger.leases.release(self._id, self._attempt, str(error))
+                else:
+                    self._ledger.leases.finish(self._id, self._attempt, "failed", error=str(error))
+            self._end()
+            raise
+
+    def _keep_for_now(self) -> None:
+        """Bring what is new to the store, unless that is away."""
+        if self._upload is not None and self._upload is not threading.current_thread():
+            self._upload.join()
+        try:
+            self._ledger.files.keep(self.run, attempt=self._attempt)
+        except LeaseLostError:
+            self._lost.set()
+        except RecordError as error:
+            LOG.warning("run %s goes on, and its files stay here until the store is back: %s", self._id, error.found)
+
+    def _keep_all(self, state: EndState) -> None:
+        """Bring what is new to the store, and wait for one that is away where the run has a result.
+
+        Raises:
+            StoppedError: see `finish`.
+        """
+        if state == "failed" or self._ledger.files.url is None:
+            return self._keep_for_now()
+        if self._upload is not None:
+            self._upload.join()
+        try:
+            self._ledger.files.keep(self.run, attempt=self._attempt, patience=PATIENCE_SECONDS)
+        except LeaseLostError:
+            self._lost.set()
+            raise
+        except StoreAwayError as error:
+            self.release(str(error))
+            raise StoppedError(
+                "A run ends once the store has its files", found=error.found,
+                do=f"see that the store can be used, then: ablata train --resume {self._id}, on this machine",
+            ) from None  # fmt: skip
 
     def _keep_record(self) -> None:
         """Repeat in the run's folder what the ledger says, so that a lost ledger can be rebuilt."""

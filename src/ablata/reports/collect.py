@@ -8,7 +8,7 @@ newest look's result holds `arms`, the names behind the columns, and `replay`, a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -448,10 +448,18 @@ def _progress(study: _Study, arms: Sequence[ArmView]) -> ProgressView:
     seconds = [mean for one in runs if (mean := _mean_seconds(one)) is not None]
     left = None
     if seconds and done < len(states):
-        left = (len(states) - done) * math.fsum(seconds) / len(seconds) / max(running, 1)
+        left = (len(states) - done) * math.fsum(seconds) / len(seconds) / _workers(study.runs.values())
     if study.pick is not None:
         return ProgressView(done=done, planned=study.rule.seeds, running=running)
     return ProgressView(done=done, planned=len(states), running=running, seconds_left=left)
+
+
+def _workers(runs: Iterable[RunRow]) -> float:
+    """Return how many workers train at once: those that do now, or as many as the run that ended last had beside it."""
+    at_work = {run.owner for run in runs if run.state == "running"}
+    last = max((run for run in runs if run.cost and run.finished), key=lambda run: run.finished or 0.0, default=None)
+    beside = (last.cost or {}).get("workers", 1.0) if last else 1.0
+    return max(float(beside), len(at_work), 1.0)
 
 
 def _placed(study: _Study, arms: Sequence[ArmView]) -> list[tuple[str, RunRow]]:

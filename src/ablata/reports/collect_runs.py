@@ -12,7 +12,7 @@ from typing import Any
 from ablata.records.defaults import defaults_of
 from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import TIMES, load_of
-from ablata.records.removal import folder_bytes
+from ablata.records.removal import run_bytes
 from ablata.records.rows import Curve, RunRow
 from ablata.records.run_folder.evaluations import EVALUATOR, comparable, later_scores
 from ablata.reports.view import (
@@ -45,7 +45,7 @@ def run_views(ledger: Ledger, runs: Sequence[RunRow] | None = None, *, home: str
     """
     runs = ledger.runs.find() if runs is None else runs
     differing = differing_settings(ledger, runs)
-    uses, loops = ledger.studies.uses(runs), ledger.loops.uses(runs)
+    uses, loops, sizes = ledger.studies.uses(runs), ledger.loops.uses(runs), run_bytes(ledger, runs)
     return tuple(
         replace(
             run_view(run, home=home),
@@ -54,7 +54,7 @@ def run_views(ledger: Ledger, runs: Sequence[RunRow] | None = None, *, home: str
                 *(f"{study}:{arm}" for study, arm in uses.get(run.id, ())),
                 *(f"loop {loop}:{proposal}" for loop, proposal in loops.get(run.id, ())),
             ),
-            bytes=folder_bytes(ledger.runs.folder(run)),
+            bytes=sizes[run.id],
         )
         for run in runs
     )
@@ -232,7 +232,7 @@ def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> 
 
 def _scores(ledger: Ledger, run: RunRow) -> dict[str, Any]:
     """Scores as the run recorded them, and those it was given later."""
-    return later_scores(ledger.runs.folder(run), run.data) | dict(run.scores or {})
+    return later_scores(ledger.files.bring(run), run.data) | dict(run.scores or {})
 
 
 def _pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[ScorePair]:

@@ -101,7 +101,7 @@ def _kept(ledger: Ledger, name: str) -> dict[str, list[tuple[RunRow, Gallery]]]:
     order = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
     found: dict[str, list[tuple[RunRow, Gallery]]] = {arm.name: [] for arm in order}
     for cell in sorted(ledger.studies.cells(name), key=lambda cell: cell.seed):
-        shown = read_gallery(ledger.runs.folder(cell.run)) if cell.run.state == "completed" else None
+        shown = read_gallery(ledger.files.bring(cell.run)) if cell.run.state == "completed" else None
         if shown is not None:
             found[cell.arm].append((cell.run, shown))
     return {arm: kept for arm, kept in found.items() if kept}

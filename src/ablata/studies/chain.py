@@ -58,4 +58,4 @@ def parent_folder(ledger: Ledger, recipe: Recipe, run: RunRow) -> Path | None:
             found=f"run {run.id} has parent {run.parent or 'none'}{f', {parent.state}' if parent else ''}",
             do="train the whole chain: ablata train RECIPE",
         )
-    return ledger.runs.folder(parent)
+    return ledger.files.bring(parent, weights=True)

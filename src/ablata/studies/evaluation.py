@@ -132,7 +132,7 @@ def evaluate_run(
         raise SettingsError("--checkpoint must be last or best", found=which)
     if weights not in ("eval", "raw"):
         raise SettingsError("--weights must be eval or raw", found=weights)
-    folder, device = ledger.runs.folder(run), choose_device(recipe.compute.device)
+    folder, device = ledger.files.bring(run, weights=True), choose_device(recipe.compute.device)
     saved, path = load_run_checkpoint(folder, which)
     context = RunContext(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
     data = data_again(recipe, run, context.cache)
@@ -169,6 +169,8 @@ def evaluate_run(
                 + listing(f"{key} {value:.6g}" for key, value in scores.items()),
                 do="make room there, or make it writable, and evaluate again",
             ) from None
+    if run.state != "running":
+        ledger.files.keep(run)
     return Evaluation(
         run.id, which, scores, data, run.data,
         found.classes, found.class_metric, found.class_scores, found.confusion,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from numbers import Integral
@@ -201,6 +202,8 @@ def data_of(ledger: Ledger, recipe: Recipe | Outside) -> str:
     """
     if isinstance(recipe, Outside):
         return outside_data(recipe)
+    if ledger.files.url is not None:
+        ledger.files.bring_named(json.dumps(expand(recipe)))
     return recipe.data_fingerprint(cache_folder(ledger)) + (recipe.start.mark() if recipe.start is not None else "")
 
 

@@ -23,7 +23,7 @@ def keep_item_images(ledger: Ledger, run: RunRow, split: str, items: Sequence[st
     Raises:
         UserError: the data is missing or is not the run's own, or its code came from elsewhere and is not trusted.
     """
-    folder = ledger.runs.folder(run)
+    folder = ledger.files.bring(run)
     missing = [item for item in items if read_item_image(folder, split, item) is None]
     if not missing:
         return

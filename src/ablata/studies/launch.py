@@ -328,6 +328,7 @@ class StudyRunner:
         if run.state == "waiting" and (files := self._files.pop(wanted.code, None)):
             # The first run of each code holds the users' files, in case they are gone before it begins.
             keep_code(self.ledger.runs.folder(run), files)
+            self.ledger.files.keep(run, patience=PATIENCE_SECONDS)
         if cell is not None and not same:
             self.ledger.runs.cancel(cell.run.id)
         if run.state == "diverged":

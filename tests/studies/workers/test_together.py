@@ -56,6 +56,28 @@ def test_runs_of_one_network_go_together_no_more_than_a_workers_share(ledger: Le
     assert companions(ledger, Together(2))[1] == [own[3]]
 
 
+def test_what_waits_is_for_the_workers_that_train_nothing(ledger: Ledger, quick: Recipe) -> None:
+    first, *_ = [enqueue(ledger, quick, seed) for seed in range(9)]
+    other = ledger.leases.claim_run(first.id, "other", 30.0, "launch")
+    claim = ledger.leases.claim("w", 30.0, launch="launch")
+    assert claim is not None
+    found = Companions(ledger, None, Together(8), 2)
+    assert len(found.ids(claim)) == 3
+    ledger.leases.progress(first.id, other.attempt, {"step": 1})
+    assert len(found.ids(claim)) == 7
+
+
+def test_why_a_run_is_trained_by_itself_is_told(ledger: Ledger, quick: Recipe) -> None:
+    frozen = enqueue(ledger, override(quick, ("freeze=stem.*",)), 0)
+    single = enqueue(ledger, quick, 0)
+    assert work(ledger, idle_exit=True, together=Together(8)) == 2
+    told = {
+        run.id: [e.text for e in ledger.events.find(run_id=run.id) if e.kind == "together"] for run in (frozen, single)
+    }
+    assert "parts are frozen" in told[frozen.id][0]
+    assert told[single.id] == ["trained by itself: no other run of its network waited for this worker"]
+
+
 def test_runs_that_nothing_goes_with_are_trained_by_themselves(ledger: Ledger, quick: Recipe) -> None:
     enqueue(ledger, override(quick, ("freeze=stem.*",)), 0)
     enqueue(ledger, override(quick, ("freeze=stem.*",)), 1)
@@ -88,6 +110,15 @@ def test_how_many_is_auto_never_or_a_number() -> None:
     for wrong in ("0", "-1", "many", ""):
         with pytest.raises(SettingsError, match="auto, never or"):
             Together.parse(wrong)
+
+
+def test_how_a_studys_runs_go_together_is_a_sentence(quick: Recipe) -> None:
+    recipes = {"control": quick, "frozen": override(quick, ("freeze=stem.*",))}
+    assert Together().sentence(recipes) == ""
+    assert Together(4).sentence(recipes) == (
+        "up to 4 runs of one network as one; "
+        "frozen by itself: a network of which parts are frozen is trained by itself (freeze)"
+    )
 
 
 def test_a_study_of_times_trains_its_runs_one_by_one() -> None:

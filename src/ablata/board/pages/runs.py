@@ -235,7 +235,7 @@ def run(request: Request, run_id: str) -> HTMLResponse:
     board = board_of(request)
     lab = board.lab
     row = lab.ledger.runs.get(run_id)
-    folder = lab.ledger.runs.folder(row)
+    folder = lab.ledger.files.bring(row)
     choice = CurveChoice.of(request.query_params)
     known = cost_of(row).seconds
     seconds = {(row.id, row.seed): known} if known is not None else {}
@@ -308,7 +308,7 @@ def _events(lab: Lab, row: RunRow) -> TableSection:
 
 
 def _files(lab: Lab, row: RunRow) -> list[Section]:
-    folder = lab.ledger.runs.folder(row)
+    folder = lab.ledger.files.bring(row)
     if not folder.is_dir():
         return []
     files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.relative_to(folder))
@@ -328,7 +328,7 @@ def _files(lab: Lab, row: RunRow) -> list[Section]:
 
 def _log(lab: Lab, row: RunRow) -> list[Section]:
     """The end of what a program printed."""
-    path = lab.ledger.runs.folder(row) / "output.log"
+    path = lab.ledger.files.bring(row) / "output.log"
     if not path.is_file():
         return []
     with path.open("rb") as log:

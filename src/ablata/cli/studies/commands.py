@@ -41,6 +41,7 @@ from ablata.cli.asking import (
     Seeds,
     Sets,
     Sources,
+    StoreAddress,
     StudyRequest,
     Timeout,
     TogetherOption,
@@ -103,6 +104,7 @@ def plan(
     begin: Begin = None,
     guard: Guards = None,
     workers: WorkerCount = None,
+    together: TogetherOption = "never",
     save_as: SaveAs = None,
     question: Question = None,
     control: Annotated[
@@ -147,8 +149,8 @@ def plan(
         note(f"written: {write}")
         return
     with Ledger() as ledger:
-        study = fitted(ledger, asked.study(ledger, planning=True), budget, pilot, workers)
-        made = planned(ledger, study, effect, workers)
+        study = fitted(ledger, asked.study(ledger, planning=True), budget, pilot, workers, together)
+        made = planned(ledger, study, effect, workers, together)
     if write is not None:
         write_rule(rule_of_study(study), write)
     if json:
@@ -216,6 +218,7 @@ def run(
     memory: MemoryGb = None,
     time: JobTime = None,
     partition: Partition = None,
+    store: StoreAddress = None,
     save_as: SaveAs = None,
     question: Question = None,
     output: ReportFile = None,
@@ -246,11 +249,13 @@ def run(
     refuse_no_page(output)
     cluster = cluster_of(ray, slurm, cpus, gpus, memory, time, partition, workers)
     end_as_interrupted()
-    with Ledger() as ledger:
+    with Ledger(store=store) as ledger:
         recorded = {row.name for row in ledger.studies.all()}
         study: Study | str | None = name
         if not (name in recorded and asked.only_named):
-            study = sized(ledger, asked.study(ledger), budget, pilot, effect, workers, chosen=asked.has_seeds)
+            study = sized(
+                ledger, asked.study(ledger), budget, pilot, effect, workers, chosen=asked.has_seeds, together=together
+            )
         if study is None:
             return
         done = launch(

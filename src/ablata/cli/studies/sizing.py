@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from ablata.studies.study import Study
 
 
-def fitted(ledger: Ledger, study: Study, budget: str | None, pilot: int | None, workers: int | None) -> Study:
+def fitted(
+    ledger: Ledger,
+    study: Study,
+    budget: str | None,
+    pilot: int | None,
+    workers: int | None,
+    together: str = "never",
+) -> Study:
     """Return a study after its pilot, with the seeds that a time pays for; as it is where neither was asked for.
 
     Raises:
@@ -27,7 +34,7 @@ def fitted(ledger: Ledger, study: Study, budget: str | None, pilot: int | None, 
         plan_study(study, pilot=pilot, workers=workers, progress=err, ledger=ledger)
     if seconds is None:
         return study
-    fit = fit_budget(study, seconds, workers=workers, progress=err, ledger=ledger)
+    fit = fit_budget(study, seconds, workers=workers, progress=err, ledger=ledger, together=together)
     note(f"{budget} pays for {fit.seeds} seeds of each arm, if none stops early")
     return fit
 
@@ -41,13 +48,14 @@ def sized(
     workers: int | None,
     *,
     chosen: bool,
+    together: str = "never",
 ) -> Study | None:
     """Return a study that is to be run, after its pilot, whose findings are printed.
 
     Args:
         ledger: where it will be.
         study: as asked.
-        budget, pilot, effect, workers: as typed.
+        budget, pilot, effect, workers, together: as typed.
         chosen: whether its number of seeds is.
 
     Returns:
@@ -55,18 +63,20 @@ def sized(
     """
     if study.name in {row.name for row in ledger.studies.all()}:
         pilot = None
-    study = fitted(ledger, study, budget, pilot, workers)
+    study = fitted(ledger, study, budget, pilot, workers, together)
     if pilot is None:
         return study
-    out.print(str(planned(ledger, study, effect, workers)), markup=False)
+    out.print(str(planned(ledger, study, effect, workers, together)), markup=False)
     if chosen or budget is not None:
         return study
     note("go on with the same command and a number of seeds: --seeds N; what the pilot ran counts")
     return None
 
 
-def planned(ledger: Ledger, study: Study, effect: float | None, workers: int | None) -> StudyPlan:
+def planned(
+    ledger: Ledger, study: Study, effect: float | None, workers: int | None, together: str = "never"
+) -> StudyPlan:
     """Return the plan of a study."""
     from ablata.api.studies import plan_study
 
-    return plan_study(study, effect=effect, workers=workers, ledger=ledger)
+    return plan_study(study, effect=effect, workers=workers, ledger=ledger, together=together)

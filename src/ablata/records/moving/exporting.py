@@ -190,7 +190,7 @@ def run_curves(connection: Connection, run: RunRow) -> dict[str, list[list[float
 
 def _folder_files(ledger: Ledger, run: RunRow) -> Iterator[tuple[Path, str]]:
     """Give the files of a run folder, links included, with their path inside an archive."""
-    folder = ledger.runs.folder(run)
+    folder = ledger.files.bring(run, weights=True)
     for file in sorted(folder.rglob("*")):
         if (file.is_symlink() or file.is_file()) and file != folder / RECORD:
             yield file, f"runs/{run.id}/{file.relative_to(folder).as_posix()}"

@@ -69,7 +69,7 @@ def scored_on(
         clusters: how items belong together; None: as their record says. See `clusters_of`.
     """
     for run in sorted(runs, key=lambda one: -one.number):
-        folder = ledger.runs.folder(run)
+        folder = ledger.files.bring(run)
         try:
             found = read_items(folder, str(metric.get("split") or ""), str(metric.get("protocol") or ""))
         except UserError:

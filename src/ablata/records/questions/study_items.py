@@ -68,7 +68,7 @@ def study_items(
     values: dict[str, dict[str, NDArray[np.float64]]] = {}
     for run in completed.values():
         try:
-            found = read_items(ledger.runs.folder(run), str(metric["split"]), str(metric["protocol"]))
+            found = read_items(ledger.files.bring(run), str(metric["split"]), str(metric["protocol"]))
         except UserError as error:
             return NoItems(error.found or str(error))
         name = None if found is None else {key: name for name, key in _keys(found)}.get(str(metric["key"]))

@@ -120,7 +120,7 @@ def run_code(
     """
     if not named_code(tree):
         return None
-    folder = ledger.runs.folder(run)
+    folder = ledger.files.bring(run)
     if is_imported(folder):
         code = code_folder(folder, foreign=True)
         check_trust(f"run {run.id}, which was imported,", tree, code, trust=trust, say=say)
@@ -142,7 +142,7 @@ def named_code(tree: Mapping[str, Any]) -> list[str]:
 def _equal_code(ledger: Ledger, run: RunRow) -> CodeFolder | None:
     """Return the copies of a run of the same code that was trained, or is to be trained, here."""
     for other in ledger.runs.find(code=run.code):
-        folder = ledger.runs.folder(other)
+        folder = ledger.files.bring(other)
         if not is_imported(folder) and (code := code_folder(folder)) is not None:
             return code
     return None
@@ -168,7 +168,7 @@ def _kept(ledger: Ledger, study: str, arm: str) -> Iterator[CodeFolder]:
     """Give the copies in the folders of an arm's runs that count or will, once they have begun."""
     for cell in ledger.studies.cells(study):
         if cell.arm == arm and cell.run.attempt and cell.run.state not in ("failed", "cancelled"):
-            folder = ledger.runs.folder(cell.run)
+            folder = ledger.files.bring(cell.run)
             if (code := code_folder(folder, foreign=is_imported(folder))) is not None:
                 yield code
 

@@ -65,7 +65,7 @@ def flip_sections(ledger: Ledger, judged: JudgedItems, undrawn: str = "") -> tup
     if not by_arm or keeper is None:
         return ()
     split, names = str(judged.study.spec["metric"]["split"]), judged.items.items
-    folder = ledger.runs.folder(keeper)
+    folder = ledger.files.bring(keeper)
     wanted = {item.place for found in by_arm.values() for item in found}
     drawn = {place: image for place in wanted if (image := read_item_image(folder, split, names[place]))}
     if not drawn:

@@ -32,6 +32,7 @@ from ablata.studies.planning.guards import guard_plan
 from ablata.studies.planning.noise import item_prior_line, noise_of_study, score_table
 from ablata.studies.planning.sizing import Need, control_noise, needs_of, wall_seconds
 from ablata.studies.study import CONTROL, Study
+from ablata.studies.workers.together import ALONE, Together
 from ablata.trainers.any import Outside
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class StudyPlan:
         history_trust: how far the noise history agrees with the control's own runs, 0 to 1; None: nothing to compare.
         scored_on: a sentence on the test items; empty where no run of the control kept its own.
         known_before: sentences on what is known of the question already, and what follows for the verdicts.
+        together: how many runs are trained as one.
     """
 
     study: Study
@@ -93,6 +95,7 @@ class StudyPlan:
     history_trust: float | None = None
     guards: tuple[str, ...] = ()
     item_prior: str = ""
+    together: Together = ALONE
 
     @property
     def hours(self) -> float:
@@ -101,7 +104,8 @@ class StudyPlan:
 
     def wall(self, seeds: int) -> float:
         """Return the wall time of a number of seeds in seconds, if the ledger had none of their runs."""
-        return wall_seconds(self.row, seeds, replace(self.study, seeds=seeds).rule(), self.workers)
+        rule = replace(self.study, seeds=seeds).rule()
+        return wall_seconds(self.row, seeds, rule, self.workers, rows=self.together.most)
 
     def __str__(self) -> str:
         """The plan in lines: runs, time, memory, what can be detected, what can be confirmed."""
@@ -124,6 +128,7 @@ class StudyPlan:
             f"  a run    {_cost(self)}",
             f"  time     at most {duration(3600 * self.hours)} with {_count(self.workers, 'worker')}, "
             f"their start not counted{early}",
+            *([f"  together {told}"] if (told := self.together.sentence(study.recipes)) else []),
             *_findings(self),
             *_rests_on(self),
             *_needs(self),
@@ -162,11 +167,18 @@ class StudyPlan:
             "history_trust": self.history_trust,
             "guards": list(self.guards),
             "item_prior": self.item_prior,
+            "together": self.together.sentence(study.recipes),
         }
 
 
 def plan_study(
-    ledger: Ledger, study: Study, workers: int, threads: int | None = None, *, effect: float | None = None
+    ledger: Ledger,
+    study: Study,
+    workers: int,
+    threads: int | None = None,
+    *,
+    effect: float | None = None,
+    together: Together | None = None,
 ) -> StudyPlan:
     """Work out a study's size without training it.
 
@@ -179,10 +191,12 @@ def plan_study(
         workers: local processes.
         threads: processor threads of each; None: torch's choice.
         effect: the least difference that is to be found, > 0; None: the margin, else some that fit the noise.
+        together: how many runs are trained as one; None: each by itself.
 
     Raises:
         UserError: the data is missing, or an arm cannot be built.
     """
+    together = (together or ALONE).of_study(study.spec())[0]
     refuse_other_networks(study.recipes, CONTROL)
     environment = record_environment(ledger)
     recipes = {settings_hash(one): one for recipe in study.recipes.values() for one in lineage(recipe)}
@@ -194,7 +208,7 @@ def plan_study(
     timing = _Timing(cache_folder(ledger), threads)
     costs = dict[str, RunCost]()
     for key, one in recipes.items():
-        known = _cost_from_history(completed, one, environment)
+        known = _cost_from_history(completed, one, environment, together)
         costs[key] = known or timing.cost(one, next(iter(costs.values()), None))
     size = _sizing(ledger, study)
     noise = earlier_noise(ledger, study) or control_noise(ledger, study)
@@ -216,6 +230,7 @@ def plan_study(
         history_trust=_history_trust(ledger, study),
         guards=guard_plan(ledger, study),
         item_prior=item_prior_line(ledger, study),
+        together=together,
     )
     if noise is None or study.design is not None:
         return made
@@ -299,17 +314,24 @@ def _history_trust(ledger: Ledger, study: Study) -> float | None:
     return None if study.history is None or own is None else trust_in(study.history, own.variance, own.df)
 
 
-def _cost_from_history(completed: list[RunRow], recipe: Recipe | Outside, environment: str) -> RunCost | None:
+def _cost_from_history(
+    completed: list[RunRow], recipe: Recipe | Outside, environment: str, together: Together
+) -> RunCost | None:
     same = [
         run
         for run in completed
         if run.recipe_hash == settings_hash(recipe) and run.environment == environment and run.cost
-    ][:10]
+    ]
     if not same:
         return None
-    seconds = float(np.mean([run.cost["seconds"] for run in same if run.cost]))
-    memory = max(run.cost.get("peak_memory_bytes", 0.0) for run in same if run.cost)
-    return RunCost(seconds, memory, f"{len(same)} earlier run{'s' if len(same) > 1 else ''}")
+    grouped = [run for run in same if "together" in (run.cost or {})]
+    alone = [run for run in same if "together" not in (run.cost or {})]
+    alike, other = (grouped, alone) if together.most > 1 and not together.why_alone(recipe) else (alone, grouped)
+    rests_on = (alike or other)[:10]
+    seconds = float(np.mean([run.cost["seconds"] for run in rests_on if run.cost]))
+    memory = max(run.cost.get("peak_memory_bytes", 0.0) for run in rests_on if run.cost)
+    how = " trained together" if rests_on[0] in grouped else " trained alone" if together.most > 1 else ""
+    return RunCost(seconds, memory, f"{len(rests_on)} earlier run{'s' if len(rests_on) > 1 else ''}{how}")
 
 
 class _Timing:

@@ -135,17 +135,20 @@ def needs_of(study: Study, noise: Noise, effect: float | None, wall: Callable[[i
     return tuple(Need(aim, size, seeds, None if seeds is None else wall(seeds)) for aim, size, seeds in found)
 
 
-def wall_seconds(costs: Sequence[float], seeds: int, rule: Rule, workers: int) -> float:
+def wall_seconds(costs: Sequence[float], seeds: int, rule: Rule, workers: int, *, rows: int = 1) -> float:
     """Return how long whole rows of seeds take: those up to the first look together, later ones after each other.
 
     Args:
         costs: seconds of the runs of one seed.
         seeds: how many.
         rule: says after how many seeds the first verdict comes.
-        workers: how many runs go on at once.
+        workers: how many runs go on at once, or groups of runs that are trained as one.
+        rows: how many later ones wait at a time.
     """
-    first = min(seeds, rule.first_look)
-    return _side_by_side([*costs] * first, workers) + (seeds - first) * _side_by_side(costs, workers)
+    first = min(seeds, max(rule.first_look, rows))
+    blocks, rest = divmod(seeds - first, rows)
+    later = blocks * _side_by_side([*costs] * rows, workers) if blocks else 0.0
+    return sum((_side_by_side([*costs] * first, workers), later, _side_by_side([*costs] * rest, workers)))
 
 
 def _side_by_side(costs: Sequence[float], workers: int) -> float:

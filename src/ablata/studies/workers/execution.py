@@ -138,7 +138,7 @@ def executing(
         outcome = yield from training(
             recipe, writer.run.seed, writer.folder, cache, reporters, group, None if forks else older,
             fork=older if forks else None, trust_code=trust_code, together=together,
-            attempt=Attempt(writer.run.id, writer.claim.attempt, writer.held),
+            attempt=Attempt(writer.run.id, writer.claim.attempt, writer.held, writer.keep_files),
         )  # fmt: skip
     except DivergedError as error:
         ledger_reporter.flush()

@@ -142,6 +142,7 @@ class Pool:
             "ABLATA_HOME": str(self._ledger.home),
             "ABLATA_DB": self._ledger.address,
             "OMP_NUM_THREADS": threads,
+            **({"ABLATA_STORE": url} if (url := self._ledger.files.url) else {}),
         }
         if gpus := self._workers.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import SettingsError
+from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.fingerprint import code_fingerprint
 from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import is_time
@@ -67,6 +69,37 @@ class Together:
             return Together(), f"its runs are trained one by one: it compares a time, {times[0]}"
         return self, ""
 
+    def why_alone(self, recipe: Recipe | Outside) -> str:
+        """Return why runs of a recipe are trained one by one, as far as its settings tell; empty: they need not be."""
+        if self.most == 1:
+            return "nothing else was asked for"
+        if isinstance(recipe, Outside):
+            return f"a {recipe.task} is run by itself"
+        from ablata.engine.hardware.precision import choose_device
+        from ablata.engine.together.group import why_alone
+
+        recipe = recipe.effective()
+        why = why_alone(recipe)
+        if why or not self.chosen or choose_device(recipe.compute.device).type != "cpu":
+            return why
+        work = recipe.complexity().flops
+        return f"stacked layers gain nothing on a processor at {work / 1e6:.0f} million multiply-adds an image" * (
+            work > _SMALL
+        )
+
+    def sentence(self, recipes: Mapping[str, Recipe | Outside]) -> str:
+        """Return how the runs of a study's arms are trained, by the arms' names; empty: nobody asked for groups."""
+        if self.most == 1:
+            return ""
+        alone = {name: why for name, recipe in recipes.items() if (why := self.why_alone(recipe))}
+        reasons = [f"{name} by itself: {why}" for name, why in alone.items()]
+        together = [] if len(alone) == len(recipes) else [f"up to {self.most} runs of one network as one"]
+        return "; ".join(together + reasons)
+
+
+ALONE = Together()
+"""Each run by itself."""
+
 
 class Companions:
     """Finds runs that can be trained together with one that a worker has claimed.
@@ -85,39 +118,45 @@ class Companions:
         """Why runs of a recipe, by its hash, are trained one by one; empty: they need not be."""
 
     def ids(self, claim: Claim) -> list[str]:
-        """Return the runs that wait and may join a claimed one, first come first, no more than this worker's share."""
-        run, waiting = claim.run, []
-        if self._together.most > 1 and run.parent is None and run.code == code_fingerprint() and self._key(run):
-            waiting = self._ledger.runs.find(state="waiting", study=self._study)
+        """Return the runs that wait and may join a claimed one, first come first, no more than this worker's share.
+
+        Workers that train a group share nothing: what waits is for those that are free.
+        """
+        run = claim.run
+        if self._together.most == 1 or self.why_alone(claim):
+            return []
+        waiting = self._ledger.runs.find(state="waiting", study=self._study)
         alike = [other for other in reversed(waiting) if _beside(run, other) and self._key(other) == self._key(run)]
-        share = -(-(len(waiting) + 1) // self._beside)
+        running = self._ledger.runs.find(state="running", study=self._study)
+        busy = {one.owner for one in running if one.launch == run.launch and one.progress and one.owner != run.owner}
+        share = -(-(len(waiting) + 1) // max(1, self._beside - len(busy)))
         return [other.id for other in alike[: min(self._together.most, share) - 1]]
+
+    def why_alone(self, claim: Claim) -> str:
+        """Return why a claimed run is trained by itself whatever waits; empty: it need not be."""
+        run = claim.run
+        if run.parent is not None:
+            return "it begins with the weights of another run"
+        if run.code != code_fingerprint():
+            return "it needs code that is not ablata's own"
+        return self.why[run.recipe_hash] if not self._key(run) else ""
+
+    def tell(self, claims: Sequence[Claim]) -> None:
+        """Record why a run is trained by itself where groups were asked for."""
+        if self._together.most > 1 and len(claims) == 1:
+            why = self.why_alone(claims[0]) or "no other run of its network waited for this worker"
+            text, run = f"trained by itself: {why}", claims[0].run.id
+            persist(lambda: self._ledger.events.add("info", "together", text, run_id=run), patience=PATIENCE_SECONDS)
 
     def _key(self, run: RunRow) -> str:
         """Return what runs of one network have in common; empty: a run is trained by itself."""
         if run.recipe_hash not in self._keys:
-            recipe = self._recipe(run)
-            self.why[run.recipe_hash] = why = "" if recipe is None else self._why_alone(recipe)
-            self._keys[run.recipe_hash] = "" if recipe is None or why else network_key(recipe)
+            from ablata.studies.identity import restore_trainer
+
+            recipe = restore_trainer(self._ledger.runs.settings(run), source=f"run {run.id}")
+            self.why[run.recipe_hash] = why = self._together.why_alone(recipe)
+            self._keys[run.recipe_hash] = "" if why or isinstance(recipe, Outside) else network_key(recipe.effective())
         return self._keys[run.recipe_hash]
-
-    def _recipe(self, run: RunRow) -> Recipe | None:
-        from ablata.studies.identity import restore_trainer
-
-        recipe = restore_trainer(self._ledger.runs.settings(run), source=f"run {run.id}")
-        return None if isinstance(recipe, Outside) else recipe.effective()
-
-    def _why_alone(self, recipe: Recipe) -> str:
-        from ablata.engine.hardware.precision import choose_device
-        from ablata.engine.together.group import why_alone
-
-        why = why_alone(recipe)
-        if why or not self._together.chosen or choose_device(recipe.compute.device).type != "cpu":
-            return why
-        work = recipe.complexity().flops
-        return f"stacked layers gain nothing on a processor at {work / 1e6:.0f} million multiply-adds an image" * (
-            work > _SMALL
-        )
 
 
 def network_key(recipe: Recipe) -> str:

@@ -130,6 +130,7 @@ def work(
         RecordError: there is no such study, or all that is left of it needs code that is not trusted.
         RunError: the study's runs are meant for other code.
     """
+    ledger.files.ready(say=say)
     environment = record_environment(ledger)
     which: dict[str, Any] = {"study": study, "environment": None if any_environment else environment, "code": codes()}
     relabel, launch = environment if any_environment else None, launch or new_launch()
@@ -154,6 +155,7 @@ def work(
                 idle_since = None
                 others = companions.ids(claim)
                 claims = [claim, *filter(None, (take(others) for _ in others))]
+                companions.tell(claims)
                 try:
                     done += train_claims(ledger, claims, threads, beside, signals, trust_code, say)
                 except RecordError as error:

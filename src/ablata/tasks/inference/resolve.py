@@ -58,7 +58,7 @@ def find_model(
         raise RecordError(
             error.must, found=error.found, do=f"{error.do or ''} or give an exported folder".strip()
         ) from None
-    folder = ledger.runs.folder(run)
+    folder = ledger.files.bring(run, weights=True)
     model = from_checkpoint(
         folder, which, lambda tree: run_code(ledger, run, tree, trust=trust, say=say), ids_of(folder)
     )

@@ -1,0 +1,1 @@
+"""A store that all machines of a lab reach: the files of its runs."""
