@@ -160,10 +160,10 @@ large needs; eight fit into 16. Its gain is larger in smaller differences ([seve
 are of effects averaged over the other changes. The noise history and the items are taken as right here; what they cost
 where they are wrong is measured [for the history](unequal_noise.md) and [for the items](item_evidence.md).
 
-The aim was 3 runs an arm. None of these reaches it: eight changes at once come nearest with 3.6, one after another takes
-5.8 with the noise read from images. A noise history saves little here, since ten arms tell their noise themselves. The
-first version of the rule took [5.6 for 88%](decision_rule.md), the newest 6.4 for 89%: that is the price of its guard
-against unequal noise.
+The aim was 3 runs an arm. None of these reaches it: eight changes at once come nearest with 3.6, one after another
+takes 5.8 with the noise read from images. A noise history saves little here, since ten arms tell their noise
+themselves. The first version of the rule took [5.6 for 88%](decision_rule.md), the newest 6.4 for 89%: that is the
+price of its guard against unequal noise.
 """
     write_text(options.output, text)
 
