@@ -37,7 +37,7 @@ def test_a_missing_folder_is_said_to_be_missing_and_the_nearest_is_named(
         _find(str(tmp_path / "picturs" / "more"), tmp_path)
     assert str(caught.value) == (
         f"A data set's folder must exist\n  found: {tmp_path}/picturs/more: no such folder or zip\n"
-        f"  do:    did you mean {tmp_path}/pictures?"
+        f"  do:    did you mean {tmp_path}/pictures?; if it was moved: data.root=FOLDER"
     )
     monkeypatch.setenv("ABLATA_DATA", str(tmp_path))
     with pytest.raises(DataError, match=f"toys: no such folder or zip, nor {tmp_path}/toys"):

@@ -44,7 +44,7 @@ def find_root(root: str | None, *, default: str | None, fits: Callable[[Path], b
             do="set data.root=FOLDER (or ABLATA_DATA to the folder above it)",
         )
     if root is not None:
-        refuse_missing(root)
+        refuse_missing(root, "; if it was moved: data.root=FOLDER")
     for place in filter(Path.exists, places):
         found = _fitting(_opened(place, cache), fits)
         if found is not None:
@@ -58,8 +58,12 @@ def find_root(root: str | None, *, default: str | None, fits: Callable[[Path], b
     )
 
 
-def refuse_missing(root: str) -> None:
+def refuse_missing(root: str, further: str = "") -> None:
     """Refuse a folder or zip that there is not, here or under the data homes.
+
+    Args:
+        root: as it was given.
+        further: what one may do beside, for the end of the advice.
 
     Raises:
         DataError: names the closest there is.
@@ -69,7 +73,7 @@ def refuse_missing(root: str) -> None:
         raise DataError(
             "A data set's folder must exist",
             found=f"{root}: no such folder or zip" + "".join(f", nor {place}" for place in places[1:]),
-            do=_closest(places[0]),
+            do=_closest(places[0]) + further,
         )
 
 
