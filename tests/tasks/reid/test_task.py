@@ -68,6 +68,47 @@ def test_the_loss_is_the_identities_cross_entropy_and_the_weighted_triplets(make
     assert terms["triplet"].item() > 0
 
 
+OWN = """
+import torch
+
+def squared(logits, labels, factor: float = 2.0):
+    return factor * (logits.softmax(1) - torch.nn.functional.one_hot(labels, logits.shape[1])).square().sum(1)
+
+def spread(features, labels):
+    return features.var(0).mean()
+
+class Weighted(torch.nn.Module):
+    def __init__(self, weight: float = 3.0):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, features, labels):
+        return self.weight * features.mean()
+
+def rows(features, labels):
+    return features.sum(1)
+"""
+
+
+def test_losses_of_logits_and_of_features_may_be_the_users_own(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(OWN)
+    task = make("loss=own.py:squared", "loss.factor=3", "triplet=own.py:spread", "triplet.weight=0.5")
+    batch = first_batch(task)
+    outputs, terms = task.model(batch.images), task.loss(task.model, batch)
+    assert list(terms) == ["squared", "spread"]
+    wrong = outputs["logits"].softmax(1) - F.one_hot(batch.labels, len(task.classes))
+    torch.testing.assert_close(terms["squared"], 3 * wrong.square().sum(1).mean())
+    torch.testing.assert_close(terms["spread"], 0.5 * outputs["features"].var(0).mean())
+    weighted = make("triplet=own.py:Weighted")
+    term = weighted.loss(weighted.model, batch)["Weighted"]
+    torch.testing.assert_close(term, 3 * weighted.model(batch.images)["features"].mean())
+    with pytest.raises(SettingsError, match="must return a scalar"):
+        make("triplet=own.py:rows").loss(task.model, batch)
+
+
 def test_without_triplets_only_the_logits_are_asked_for(make: Make) -> None:
     task = make("triplet=null")
     assert list(task.loss(task.model, first_batch(task))) == ["cross_entropy"]

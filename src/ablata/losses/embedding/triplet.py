@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.base.settings import Settings
+from ablata.losses.embedding.base import EmbeddingLossSettings
 from ablata.nn.dtypes import as_float32
 
 
-class Triplet(Settings):
+class Triplet(EmbeddingLossSettings):
     """Batch-hard triplet loss (Hermans et al. 2017, arXiv 1703.07737, equation 5; soft margin: section 2).
 
     It needs several images of each class in a batch: data.sampling=balanced.
@@ -22,12 +22,10 @@ class Triplet(Settings):
     kind: Literal["triplet"] = "triplet"
     margin: Annotated[float, Field(gt=0)] | None = None
     """How much nearer, in the features' own scale; null is the soft margin ln(1 + exp(.)), which never lets go."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    """Factor on the loss."""
 
     def build(self) -> TripletLoss:
-        """Make the loss, without its weight."""
-        return TripletLoss(self.margin)
+        """Make the loss."""
+        return TripletLoss(self.margin, self.weight)
 
 
 class TripletLoss(nn.Module):
@@ -38,11 +36,12 @@ class TripletLoss(nn.Module):
 
     Args:
         margin: in the features' scale, or None for the soft margin.
+        weight: factor on it.
     """
 
-    def __init__(self, margin: float | None = None) -> None:
+    def __init__(self, margin: float | None = None, weight: float = 1.0) -> None:
         super().__init__()
-        self.margin = margin
+        self.margin, self.weight = margin, weight
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Return a scalar, in float32 at least; 0 where no anchor has both a positive and a negative.
@@ -61,4 +60,4 @@ class TripletLoss(nn.Module):
             complete = others.any(1) & ~same.all(1)
             gap = torch.where(complete, farthest, 0.0) - torch.where(complete, nearest, 0.0)
             losses = F.softplus(gap) if self.margin is None else F.relu(gap + self.margin)
-            return torch.where(complete, losses, 0.0).sum() / complete.sum().clamp(min=1)
+            return self.weight * (torch.where(complete, losses, 0.0).sum() / complete.sum().clamp(min=1))

@@ -14,15 +14,16 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError
-from ablata.base.parts import NamedPart
+from ablata.base.parts import NamedPart, part_name
 from ablata.data.any import AnyIdentityData
 from ablata.data.loading.sampling import Balanced
 from ablata.data.reid.dataset import ReidDataset, ReidSettings
 from ablata.data.synthetic.persons import Persons
 from ablata.engine.predictor import Predictor
 from ablata.engine.task import EvalReport, RunContext
+from ablata.losses.classification.any import AnyLabelLoss
 from ablata.losses.classification.cross_entropy import CrossEntropy
-from ablata.losses.embedding.triplet import Triplet
+from ablata.losses.embedding.any import AnyEmbeddingLoss
 from ablata.metrics.retrieval import Distance, RetrievalScores
 from ablata.models.classification.any import AnyClassifier
 from ablata.models.classification.small_resnet import CifarResNet
@@ -49,10 +50,10 @@ class Reidentify(DistillableRecipe):
     task: Literal["reidentify"] = "reidentify"
     data: AnyIdentityData = Persons()
     model: AnyClassifier = CifarResNet()
-    loss: CrossEntropy = CrossEntropy()
+    loss: AnyLabelLoss = CrossEntropy()
     """Of the logits, one an identity."""
-    triplet: Triplet | None = None
-    """Of the features, beside it; null is off."""
+    triplet: AnyEmbeddingLoss | None = None
+    """Of the features, beside it: triplets, or a function of your own of features and labels; null is off."""
     protocols: Annotated[tuple[Literal["cross_camera"] | NamedPart, ...], Field(min_length=1)] = (PROTOCOL,)
     """Ways to score: cross_camera (each query searches the gallery, without the images of the same person by the same
     camera); or the same with a function of your own of network and images that returns features [B, D]. The first
@@ -69,7 +70,7 @@ class Reidentify(DistillableRecipe):
                 "a mixed image has no one identity, so triplet and data.augment.mix exclude each other; "
                 "switch one off with =null"
             )
-        if self.loss.weights is not None and self.refine is not None:
+        if isinstance(self.loss, CrossEntropy) and self.loss.weights is not None and self.refine is not None:
             raise ValueError("loss.weights weighs labels, and refine learns from predictions: set one of them to null")
         if not isinstance(round_data(self), ReidSettings):
             raise ValueError("refine.target must be a set of identities: persons or market")
@@ -205,11 +206,11 @@ class ReidentifyTask(DistillableTask):
         outputs = model(batch.images)
         terms = self.identity_terms(outputs, batch)
         if self.triplet is not None and self.recipe.triplet is not None:
-            terms["triplet"] = self.recipe.triplet.weight * self.triplet(outputs["features"], batch.labels)
+            terms[part_name(self.recipe.triplet)] = self.triplet(outputs["features"], batch.labels)
         return terms
 
     def identity_terms(self, outputs: dict[str, Tensor], batch: ImageBatch) -> dict[str, Tensor]:
-        """Return the loss of the logits: cross-entropy with the labels, or distillation from a teacher.
+        """Return the loss of the logits with the labels under its name, or distillation from a teacher.
 
         Args:
             outputs: what the model made of the batch.
@@ -217,7 +218,7 @@ class ReidentifyTask(DistillableTask):
         """
         if self.distiller is not None:
             return self.distiller.loss(outputs, batch)
-        return {"cross_entropy": self.hard_loss(outputs["logits"], batch)}
+        return {part_name(self.recipe.loss): self.hard_loss(outputs["logits"], batch)}
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return rank1, rank5, rank10 and mAP of a split in percent; each image is embedded once, on one process.
@@ -330,7 +331,7 @@ class ReidentifyTask(DistillableTask):
         if not self.labelled and (balanced or recipe.triplet is not None):
             raise SettingsError(
                 "Training without labels can neither form triplets nor balance identities",
-                found=f"triplet={recipe.triplet and recipe.triplet.kind}, data.sampling={sampling.kind}",
+                found=f"triplet={recipe.triplet and part_name(recipe.triplet)}, data.sampling={sampling.kind}",
                 do="triplet=null data.sampling=shuffled",
             )
         parts = self.context.group.world_size * recipe.train.accumulate
