@@ -119,7 +119,9 @@ def thin_checkpoints(
         SettingsError: `keep` is neither.
     """
     if keep not in ("best", "last"):
-        raise SettingsError("The checkpoint to keep must be best or last", found=str(keep))
+        raise SettingsError(
+            "The checkpoint to keep must be best or last", found=str(keep), do='keep="best" or keep="last"'
+        )
     with open_ledger(ledger, create=False) as opened:
         runs = find_runs(opened, study=study, recipe=recipe, state="completed")
         found = removal.surplus_checkpoints(opened, runs, "last" if keep == "best" else "best")

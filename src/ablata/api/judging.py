@@ -231,7 +231,11 @@ def _table(path: Path, *, required: bool) -> list[dict[str, str]] | None:
     """Return the rows of a file that is a table, or has to be one, being a log of trials; else None."""
     if not path.is_file() or is_database(path) or is_event_file(path.name) or path.suffix == ".wandb":
         if required:
-            raise DataError("A log of trials must be a table in a file", found=str(path))
+            raise DataError(
+                "A log of trials must be a table in a file",
+                found=str(path),
+                do="give a CSV, TSV or JSON file with a row a trial",
+            )
         return None
     return read_table(path)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ablata.api.opening import open_ledger, warn
 from ablata.api.rows import ResultRows, html_table
-from ablata.base.errors import SettingsError, listing
+from ablata.base.errors import SettingsError, listing, suggestion
 from ablata.base.files import refuse_other_kind
 from ablata.base.overrides import Overrides, override_texts
 from ablata.data.io.input_files import find_input_files
@@ -242,7 +242,11 @@ def export(
         UserError: a name is wrong, the place is taken, or the network cannot be written in that format.
     """
     if format not in (*GRAPHS, "hub"):
-        raise SettingsError(f"The format of an export must be one of {listing((*GRAPHS, 'hub'))}", found=format)
+        raise SettingsError(
+            f"The format of an export must be one of {listing((*GRAPHS, 'hub'))}",
+            found=format,
+            do=suggestion(format, (*GRAPHS, "hub")),
+        )
     if format == "hub" and (size is not None or free_size or images):
         raise SettingsError(
             "Size, free size and images to compare on are of graphs; a folder takes images of any size",

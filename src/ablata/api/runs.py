@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from ablata.api.opening import LedgerAddress, open_ledger
 from ablata.api.rows import ResultRows, html_table
-from ablata.base.errors import SettingsError, listing
+from ablata.base.errors import SettingsError, listing, suggestion
 from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow, RunState
@@ -171,7 +171,9 @@ def find_runs(
     """
     states = (*get_args(RunState), "stopped")
     if state is not None and state not in states:
-        raise SettingsError(f"The state of a run must be one of {listing(states)}", found=state)
+        raise SettingsError(
+            f"The state of a run must be one of {listing(states)}", found=state, do=suggestion(state, states)
+        )
     if state == "stopped":
         found = ledger.runs.find(study=study, recipe=recipe, state="waiting")
         return [run for run in found if run.shown_state == state][:limit]

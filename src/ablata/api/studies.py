@@ -20,7 +20,7 @@ from ablata.api.opening import LedgerAddress, open_ledger
 from ablata.api.progress import StudyDisplay, progress_console
 from ablata.api.rows import ResultRows
 from ablata.api.runs import runs
-from ablata.base.errors import SettingsError, listing
+from ablata.base.errors import SettingsError, listing, suggestion
 from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.base.user_code import refuse_while_importing
 from ablata.records.ledger import Ledger
@@ -446,7 +446,9 @@ def check_format(form: str) -> None:
         SettingsError: names those there are.
     """
     if form not in FORMATS:
-        raise SettingsError(f"The format of a report must be one of {listing(FORMATS)}", found=form)
+        raise SettingsError(
+            f"The format of a report must be one of {listing(FORMATS)}", found=form, do=suggestion(form, FORMATS)
+        )
 
 
 def report_text(ledger: Ledger, name: str, form: str, *, home: str = "") -> str:

@@ -208,7 +208,9 @@ class _Training:
             raise failure
         if word == "failed":
             raise SettingsError(
-                "The first process must be able to claim the run", found="it could not; see its message"
+                "The first process must be able to claim the run",
+                found="it could not; see its message",
+                do="mend what the first process says, and start all of them again",
             )
         if word != "go" and ended is None:
             ended = self._ledger.runs.get(word.partition(" ")[2])

@@ -87,6 +87,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
+def suggestion(name: object, known: Iterable[str], otherwise: str = "choose one of them") -> str:
+    """Return advice for a name that is none of those known: the nearest, or, where none is close, something else."""
+    close = nearest(str(name), known)
+    return f"did you mean {close}?" if close else otherwise
+
+
 def choices(known: Iterable[str], name: object = "") -> str:
     """Join what can be chosen for a message: all of a few, else the five most like `name`, and how many more."""
     names = [str(each) for each in known]

@@ -238,7 +238,11 @@ def _opened(field: FieldInfo, current: Any, assignment: Assignment, depth: int) 
         return current
     path, kinds = ".".join(assignment.path[: depth + 1]), parts(field.annotation)
     if not kinds:
-        raise SettingsError(f"{path} is a value ({describe(field)}) and has no keys below it", found=str(assignment))
+        raise SettingsError(
+            f"{path} is a value ({describe(field)}) and has no keys below it",
+            found=str(assignment),
+            do=f"set it as a whole: {path}=VALUE",
+        )
     if len(kinds) > 1:
         fitting = [kind for kind, part in kinds.items() if assignment.path[depth + 1] in part.model_fields]
         raise SettingsError(

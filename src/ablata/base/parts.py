@@ -150,14 +150,21 @@ class OpenPart(Opening):
             self._check_base(thing, reference)
             return thing
         if self.adapt is None:
-            raise SettingsError(f"It must be {self._wanted()}", found=f"{reference}, which is {_what(thing)}")
+            raise SettingsError(
+                f"It must be {self._wanted()}", found=f"{reference}, which is {_what(thing)}", do=self._advice()
+            )
         module, _, function = self.adapt.partition(":")
         return typing.cast(type[Settings], getattr(importlib.import_module(module), function)(thing, reference))
 
     def _check_base(self, kind: type[Settings], named: str) -> None:
         if self.base is not None and not issubclass(kind, self.base):
             bases = [base.__name__ for base in kind.__mro__[1:] if issubclass(base, Settings)]
-            raise SettingsError(f"It must be {self._wanted()}", found=f"{named}, derived from {listing(bases)}")
+            raise SettingsError(
+                f"It must be {self._wanted()}", found=f"{named}, derived from {listing(bases)}", do=self._advice()
+            )
+
+    def _advice(self) -> str:
+        return f"derive it from {self.base.__name__}" if self.base else "name another class in that file"
 
     def _wanted(self) -> str:
         wanted = f"a class derived from {self.base.__name__}" if self.base else "a settings class"
@@ -300,7 +307,11 @@ def _below(kind: str, error: ValidationError) -> ValidationError:
 
 def _named_part(text: str, info: ValidationInfo) -> str:
     if parse_reference(text) is None:
-        raise SettingsError("It must be a known word, or path/to/file.py:Name", found=text)
+        raise SettingsError(
+            "It must be a known word, or path/to/file.py:Name",
+            found=text,
+            do="give the file and the name in it, such as ./mine.py:Name",
+        )
     reference = absolute(text, (info.context or {}).get("code"))
     resolve(reference)
     return settled(reference)

@@ -183,7 +183,9 @@ def resolve(text: str, what: str = "part") -> Any:
         )
     if reference is None:
         raise SettingsError(
-            f"A {what} must be named path/to/file.py:Name, or package.module:Name of an installed package", found=text
+            f"A {what} must be named path/to/file.py:Name, or package.module:Name of an installed package",
+            found=text,
+            do="give the file and the name in it, such as ./mine.py:Name",
         )
     if reference.module == "__main__":
         raise SettingsError(

@@ -167,7 +167,11 @@ class Started:
         for one in self.all(most=10_000):
             if one.id == name:
                 return one
-        raise RecordError("A started command must be one of those listed under Machine", found=name)
+        raise RecordError(
+            "A started command must be one of those listed under Machine",
+            found=name,
+            do="go back to the page Machine, which lists them",
+        )
 
     def output(self, command: StartedCommand) -> str:
         """Return the end of what a command has said."""

@@ -333,7 +333,9 @@ class StudyRequest:
         self._refuse_unfit_aa()
         if self.seeds is not None and self.budget is not None:
             raise SettingsError(
-                "Give --seeds or --budget, not both", found=f"--seeds {self.seeds} --budget {self.budget}"
+                "Give --seeds or --budget, not both",
+                found=f"--seeds {self.seeds} --budget {self.budget}",
+                do="leave one of them out",
             )
         given = {"study": self.name, "--recipe": self.recipe, "--command": self.command}
         told = [f"{what} {value}" for what, value in given.items() if value is not None]
@@ -369,7 +371,7 @@ class StudyRequest:
         from ablata.trainers.any import Outside
 
         if self.fork not in ("auto", "never"):
-            raise SettingsError("--fork must be auto or never", found=str(self.fork))
+            raise SettingsError("--fork must be auto or never", found=str(self.fork), do="--fork auto, or leave it out")
         if isinstance(study.recipes[CONTROL], Outside):
             raise SettingsError(
                 "--fork is for recipes: of a program nobody knows from which step its settings act",
@@ -417,6 +419,7 @@ class StudyRequest:
                 raise SettingsError(
                     f"{option} belongs to a study asked with --recipe or --command",
                     found=f"{option} {texts[0]} for study {self.name}",
+                    do="leave it out; or ask anew with --recipe NAME in place of the study's name",
                 )
         written = load_study(str(self.name))
         if self.aa:

@@ -66,14 +66,14 @@ def table(
     json: Json = False,
 ) -> None:
     """Show the trials of a file. With line, section, label, scores, settings and what the author claims."""
-    from ablata.base.errors import SettingsError
+    from ablata.base.errors import SettingsError, suggestion
     from ablata.notebooks.reader.ledger import trial_facts
     from ablata.notebooks.reader.page import score_words, setting_words
     from ablata.reports.console import show
 
     claims = ("better", "worse", "same", "failed")
     if claim is not None and claim not in claims:
-        raise SettingsError(f"--claim must be one of {', '.join(claims)}", found=claim)
+        raise SettingsError(f"--claim must be one of {', '.join(claims)}", found=claim, do=suggestion(claim, claims))
     reading = _read(file)
     trials = [trial for trial in reading.trials if claim in (None, trial.claim)]
     if json:
@@ -99,11 +99,13 @@ def search(
     json: Json = False,
 ) -> None:
     """Search all notes read so far. Trials, plans and remarks, by words of text, section, settings or claim."""
-    from ablata.base.errors import SettingsError
+    from ablata.base.errors import SettingsError, suggestion
     from ablata.records.ledger import Ledger
 
     if kind not in (None, "trial", "plan", "remark"):
-        raise SettingsError("--kind must be one of trial, plan, remark", found=kind)
+        raise SettingsError(
+            "--kind must be one of trial, plan, remark", found=kind, do=suggestion(kind, ("trial", "plan", "remark"))
+        )
     with Ledger(create=False) as ledger:
         entries = _entries(ledger, None, kind)  # type: ignore[arg-type]
     wanted = [word.casefold() for word in words]

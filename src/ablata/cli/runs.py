@@ -159,7 +159,9 @@ def continue_run(
 ) -> None:
     """Train a new run that begins with a run's weights. An interrupted run goes on by `ablata train --resume`."""
     if checkpoint not in ("last", "best"):
-        raise SettingsError("--checkpoint must be last or best", found=checkpoint)
+        raise SettingsError(
+            "--checkpoint must be last or best", found=checkpoint, do="--checkpoint best, or leave it out"
+        )
     from ablata.api.continuing import continue_run as train_on
 
     show_training(

@@ -31,12 +31,16 @@ def start(
 
     Says what it holds, what is wrong with it, and what training it will cost on this machine.
     """
-    from ablata.base.errors import SettingsError
+    from ablata.base.errors import SettingsError, suggestion
     from ablata.base.files import write_text
     from ablata.data.loading.locate import refuse_missing
 
     if task not in (None, "classify", "segment", "detect", "reidentify"):
-        raise SettingsError("--task must be classify, segment, detect or reidentify", found=str(task))
+        raise SettingsError(
+            "--task must be classify, segment, detect or reidentify",
+            found=str(task),
+            do=suggestion(task, ("classify", "segment", "detect", "reidentify")),
+        )
     if output.exists() and not replace:
         raise SettingsError(
             "A recipe is not replaced unasked", found=f"{output} is there", do="--replace, or --output OTHER.py"

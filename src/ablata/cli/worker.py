@@ -76,5 +76,7 @@ def bench(
             typer.echo(stem)
         return
     if name not in known:
-        raise SettingsError(f"A benchmark must be one of {choices(known, name)}", found=name)
+        raise SettingsError(
+            f"A benchmark must be one of {choices(known, name)}", found=name, do=suggestion(name, known)
+        )
     raise typer.Exit(subprocess.call([sys.executable, str(known[name]), *(arguments or [])]))

@@ -384,6 +384,7 @@ def as_pixels(image: Any, where: str) -> np.ndarray:
         raise DataError(
             "An image must be a PIL image, an array [H, W] or [H, W, C], or a tensor [C, H, W], of 1 or 3 channels",
             found=f"{where}: {type(image).__name__} of shape {tuple(np.shape(array))}",
+            do="return one of these from the data set",
         )
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
@@ -424,9 +425,14 @@ def _mask(mask: Any, pixels: np.ndarray, where: str) -> np.ndarray:
         raise DataError(
             "A mask must hold whole numbers [H, W], as high and wide as its image",
             found=f"{where}: {array.dtype} {array.shape} for an image of {pixels.shape[:2]}",
+            do="return such an array from the data set",
         )
     if array.min() < 0 or array.max() > IGNORE:
-        raise DataError(f"A mask must hold labels from 0 to {IGNORE}", found=f"{where}: {array.min()} to {array.max()}")
+        raise DataError(
+            f"A mask must hold labels from 0 to {IGNORE}",
+            found=f"{where}: {array.min()} to {array.max()}",
+            do=f"number the classes from 0; {IGNORE} is for pixels that do not count",
+        )
     labels: np.ndarray = array.astype(np.int64)
     return labels
 
@@ -442,7 +448,11 @@ def _objects(target: Any, size: tuple[int, ...], first: int, where: str) -> Obje
     labels = torch.as_tensor(target["labels"], dtype=torch.int64).reshape(-1)
     height, width = size
     if len(boxes) != len(labels):
-        raise DataError("Each box must have its label", found=f"{where}: {len(boxes)} boxes, {len(labels)} labels")
+        raise DataError(
+            "Each box must have its label",
+            found=f"{where}: {len(boxes)} boxes, {len(labels)} labels",
+            do="return as many labels as boxes",
+        )
     inside = (boxes[:, :2] >= 0).all(1) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
     fits = inside & (boxes[:, 2:] > boxes[:, :2]).all(1)  # nan fits nowhere
     if not bool(fits.all()):
@@ -450,17 +460,26 @@ def _objects(target: Any, size: tuple[int, ...], first: int, where: str) -> Obje
         raise DataError(
             "A box must be left, top, right, bottom in pixels, inside its image and not empty",
             found=f"{where}: {wrong} in an image {height} high and {width} wide",
+            do="clip the boxes to the image, and leave empty ones out",
         )
     masks = None
     if "masks" in target:
         array = np.asarray(target["masks"], dtype=np.uint8).reshape(-1, height, width)
         if len(array) != len(labels):
-            raise DataError("Each box must have its mask", found=f"{where}: {len(array)} masks, {len(labels)} boxes")
+            raise DataError(
+                "Each box must have its mask",
+                found=f"{where}: {len(array)} masks, {len(labels)} boxes",
+                do="return as many masks as boxes, or none",
+            )
         masks = encode(array)
     ids = torch.arange(first, first + len(labels))
     crowd = torch.as_tensor(target.get("iscrowd", [0] * len(labels))).reshape(-1).bool()
     if len(crowd) != len(labels):
-        raise DataError("Each box must have its iscrowd", found=f"{where}: {len(crowd)} flags, {len(labels)} boxes")
+        raise DataError(
+            "Each box must have its iscrowd",
+            found=f"{where}: {len(crowd)} flags, {len(labels)} boxes",
+            do="return as many flags as boxes, or none",
+        )
     return Objects(boxes, labels, masks, ids, crowd)
 
 

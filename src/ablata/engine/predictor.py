@@ -203,7 +203,11 @@ class Predictor(ABC):
         Raises:
             SettingsError: it has no such form, or the network takes images of one size only.
         """
-        raise SettingsError("--size must be HEIGHTxWIDTH in pixels, of a segmenter", found=f"{size} for a {self.title}")
+        raise SettingsError(
+            "--size must be HEIGHTxWIDTH in pixels, of a segmenter",
+            found=f"{size} for a {self.title}",
+            do="leave it out: the graph takes images of the size trained on",
+        )
 
     def with_free_size(self) -> Self:
         """Return the same with an exported graph that takes images of any height and width."""

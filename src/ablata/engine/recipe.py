@@ -459,4 +459,5 @@ class Recipe(Settings):
         return SettingsError(
             f"{what} needs a recipe whose task offers it",
             found=f"{self.name} is a recipe of the task {self.task}, which does not",
+            do="ablata recipes list says what each recipe trains",
         )

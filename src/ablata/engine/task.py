@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError, choices
+from ablata.base.errors import SettingsError, choices, suggestion
 from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.start import Start
@@ -143,7 +143,9 @@ class Task(ABC, Generic[B]):
             SettingsError: it has none; or the threshold is not in [0, 1].
         """
         raise SettingsError(
-            "A score threshold is of tasks that count detections", found=f"{type(self).__name__}, which has none"
+            "A score threshold is of tasks that count detections",
+            found=f"{type(self).__name__}, which has none",
+            do="leave --score out",
         )
 
     def split_fingerprint(self, split: str) -> str:
@@ -195,7 +197,9 @@ class Task(ABC, Generic[B]):
         """
         known = dict.fromkeys((*self.protocols, *self.offered_protocols))
         if name not in known:
-            raise SettingsError(f"--protocol must be one of {choices(known, name)}", found=name)
+            raise SettingsError(
+                f"--protocol must be one of {choices(known, name)}", found=name, do=suggestion(name, known)
+            )
 
     @abstractmethod
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
@@ -244,6 +248,7 @@ class Task(ABC, Generic[B]):
             raise SettingsError(
                 "--save-predictions needs a task that keeps what is predicted for every sample",
                 found=f"{type(self).__name__}, which does not",
+                do="leave --save-predictions out",
             )
         return EvalReport(self.evaluate(model, split, protocol or self.protocols[0]))
 

@@ -456,6 +456,7 @@ class TrainState:
                 "A fork must have been the same training until where it begins",
                 found=f"{path}: seed {facts['seed']}, step {facts['step']}; asked for seed {self.seed}, and the "
                 f"settings act from step {shared}",
+                do="run the study with --fork never",
             )
         refuse_mismatch(facts["contract"], self.task.contract(), str(path))
 

@@ -151,7 +151,9 @@ def read_findings(path: Path) -> RepeatedFindings:
     try:
         tree: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise SettingsError("A file of findings must be YAML", found=f"{path}: {error}") from None
+        raise SettingsError(
+            "A file of findings must be YAML", found=f"{path}: {error}", do="mend the line that is named"
+        ) from None
     return restore(RepeatedFindings, tree, source=str(path))
 
 

@@ -119,7 +119,9 @@ def read_short_studies(path: Path, notebook: Notebook) -> tuple[ShortStudy, ...]
     try:
         tree: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise SettingsError("A file of short studies must be YAML", found=f"{path}: {error}") from None
+        raise SettingsError(
+            "A file of short studies must be YAML", found=f"{path}: {error}", do="mend the line that is named"
+        ) from None
     studies = restore(ShortStudies, tree, source=str(path)).studies
     claimed = {
         (question.name, trial)
@@ -130,7 +132,11 @@ def read_short_studies(path: Path, notebook: Notebook) -> tuple[ShortStudy, ...]
     taken = {question.name for question in notebook.questions}
     for study in studies:
         if study.name in taken:
-            raise SettingsError("Studies of a notebook must have names of their own", found=f"{study.name}: {path}")
+            raise SettingsError(
+                "Studies of a notebook must have names of their own",
+                found=f"{study.name}: {path}",
+                do="rename one of them",
+            )
         taken.add(study.name)
         for name, change in study.changes.items():
             for answer in change.parsed:
@@ -138,6 +144,7 @@ def read_short_studies(path: Path, notebook: Notebook) -> tuple[ShortStudy, ...]
                     raise SettingsError(
                         f"An answer must name a trial of {notebook.name} that a conclusion is about, as question/trial",
                         found=f"{study.name}.{name}: {answer.question}/{answer.trial}",
+                        do="take the names from `ablata replicate show`",
                     )
     return studies
 

@@ -69,12 +69,15 @@ def _called(function: Callable[[], Any], reference: str) -> Any:
         raise SettingsError(
             f"The settings of {reference} must be right: {where}: {told or first['msg']}",
             found=repr(first["input"])[:120],
+            do="change that value in the recipe function",
         ) from None
     except AblataError:
         raise
     except Exception as error:
         raise SettingsError(
-            f"The recipe function {reference} must run", found=f"{type(error).__name__}: {error}"
+            f"The recipe function {reference} must run",
+            found=f"{type(error).__name__}: {error}",
+            do="mend the function; --debug shows where it failed",
         ) from error
 
 

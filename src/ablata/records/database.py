@@ -117,7 +117,11 @@ class Database:
             RecordError: the ledger can only be read.
         """
         if self._refuses_writes:
-            raise RecordError("What only reads a ledger must not write to it", found="a write")
+            raise RecordError(
+                "What only reads a ledger must not write to it",
+                found="a write",
+                do="open the ledger to write: Ledger.open without read_only",
+            )
         if self.read_only:
             raise RecordError(
                 "The lab's home must be a folder that can be written",

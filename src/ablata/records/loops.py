@@ -324,7 +324,11 @@ def _key(connection: Connection, name: str, number: int) -> int:
     query = select(ProposalTable.id).join(LoopTable, LoopTable.id == ProposalTable.loop_id)
     key: int | None = connection.scalar(query.where(LoopTable.name == name, ProposalTable.number == number))
     if key is None:
-        raise RecordError(f"A proposal of loop {name!r} must be in the ledger", found=f"no proposal {number}")
+        raise RecordError(
+            f"A proposal of loop {name!r} must be in the ledger",
+            found=f"no proposal {number}",
+            do=f"see which there are: ablata loop status {name}",
+        )
     return key
 
 

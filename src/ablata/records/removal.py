@@ -158,7 +158,11 @@ def remove(ledger: Ledger, removal: Removal) -> None:
                 connection.execute(select(Run.id).where(Run.id.in_(ids[start : start + _AT_ONCE])).with_for_update())
             if needed := _needed(connection, ids, removal.study, removal.loop):
                 told = listing(f"run {run}: {why}" for run, why in sorted(needed.items())[:3])
-                raise RecordError("Only runs that nothing needs can be removed", found=told)
+                raise RecordError(
+                    "Only runs that nothing needs can be removed",
+                    found=told,
+                    do="remove what needs them first, or leave them out",
+                )
             if removal.study is not None:
                 _delete_study(connection, removal.study)
             if removal.loop is not None:
@@ -304,7 +308,11 @@ def rename_loop(ledger: Ledger, old: str, new: str) -> None:
         loop = find_loop(connection, old)
         _refuse_running(old, [one.run for one in loop_runs(connection, old)], "renamed", "loop")
         if connection.scalar(select(LoopTable.id).where(LoopTable.name == new)) is not None:
-            raise RecordError("A loop's name must be its own", found=f"a loop {new!r} is in the ledger")
+            raise RecordError(
+                "A loop's name must be its own",
+                found=f"a loop {new!r} is in the ledger",
+                do=f"choose another, or remove that one: ablata loop rm {new}",
+            )
         begins = f"ablata loop start {old} "
         commands = [
             f"ablata loop start {new} {command.removeprefix(begins)}" if command.startswith(begins) else command

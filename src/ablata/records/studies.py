@@ -275,7 +275,11 @@ def check_arms(arms: Sequence[NewArm | ArmRow]) -> None:
         check_name(arm.name)
     controls = [arm.name for arm in arms if arm.is_control]
     if len(controls) != 1:
-        raise RecordError("Exactly one arm must be the control", found=f"controls: {listing(controls)}")
+        raise RecordError(
+            "Exactly one arm must be the control",
+            found=f"controls: {listing(controls)}",
+            do="mark one arm as the control",
+        )
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names):
         raise RecordError("Arms must have different names", found=listing(names), do="rename one")

@@ -54,4 +54,8 @@ def _failed(ledger: Ledger, name: str, rows: Sequence[str], arm: str) -> list[Ru
     if failed:
         return failed
     found = f"arm {arm} of study {name} has " + ("trainings that diverged, which is their result" if runs else "none")
-    raise RecordError("Only runs of programs and functions that failed are run again", found=found)
+    raise RecordError(
+        "Only runs of programs and functions that failed are run again",
+        found=found,
+        do="take the verdict as it is, or ask with other settings as a new study",
+    )

@@ -35,6 +35,7 @@ def begun(control: Recipe | Outside, changes: Sequence[str]) -> Recipe | Outside
         raise SettingsError(
             "A common beginning is for recipes: what a program can begin with, nobody else knows",
             found=f"--begin {changes[0]} for {control.name}",
+            do="leave --begin out, or let the program load what it begins with itself",
         )
     if control.start is None and (first := override(control, changes)) == control:
         raise SettingsError("A common beginning must differ from the control", found=listing(changes),

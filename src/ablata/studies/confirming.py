@@ -40,7 +40,9 @@ def confirming(ledger: Ledger, study: Study | str, seeds: int | None = None, *, 
     spec = row.spec
     if "design" not in spec:
         raise RecordError(
-            "Only a factorial study has a best combination to confirm", found=f"study {name!r} is one of arms"
+            "Only a factorial study has a best combination to confirm",
+            found=f"study {name!r} is one of arms",
+            do="look at its arms: ablata study report NAME; more seeds: ablata study extend NAME",
         )
     factors, found = Factors.from_json(spec["design"]), assess(ledger, name).factorial
     best = predicted_best(found, higher=spec["metric"]["higher_is_better"]) if found is not None else ()

@@ -129,7 +129,7 @@ def evaluate_run(
     run = ledger.runs.get(run_id)
     recipe = _same_but_place(restore_run(ledger, run, trust=trust_code, say=say), overrides)
     if which not in ("last", "best"):
-        raise SettingsError("--checkpoint must be last or best", found=which)
+        raise SettingsError("--checkpoint must be last or best", found=which, do="--checkpoint best, or leave it out")
     if weights not in ("eval", "raw"):
         raise SettingsError("--weights must be eval or raw", found=weights)
     folder, device = ledger.files.bring(run, weights=True), choose_device(recipe.compute.device)
@@ -139,7 +139,11 @@ def evaluate_run(
     task = recipe.build(run.seed, context)
     _match(task, saved.facts["contract"], split, f"run {run.id}, {which} checkpoint")
     if save_to is not None and save_to.suffix == ".json" and not task.results_format:
-        raise SettingsError("A .json of predictions is for detectors; others write an .npz", found=str(save_to))
+        raise SettingsError(
+            "A .json of predictions is for detectors; others write an .npz",
+            found=str(save_to),
+            do=f"--save-predictions {save_to.with_suffix('.npz')}",
+        )
     if score_threshold is not None:
         task.score_at(score_threshold)
     for name in protocols or ():

@@ -107,7 +107,11 @@ def fold_over(ledger: Ledger, name: str, change: str | None = None, *, trust_cod
     """
     study = ended_study(ledger, name, ("given", "aa", "pick"))
     if "design" not in study.spec:
-        raise RecordError("Only a factorial study is folded over", found=f"study {name!r} is one of arms")
+        raise RecordError(
+            "Only a factorial study is folded over",
+            found=f"study {name!r} is one of arms",
+            do="add arms or seeds: ablata study extend NAME --arm NAME:key=value",
+        )
     factors = Factors.from_json(study.spec["design"])
     found = assess(ledger, name).factorial
     if change is None and factors.design.foldable:
@@ -192,6 +196,7 @@ def _arms(ledger: Ledger, name: str, changes: Mapping[str, Overrides | str], *, 
             raise SettingsError(
                 "A new arm must differ from those there are, in name and in what it changes",
                 found=f"{arm}, equal to {other}" if other != arm else f"an arm {arm}, which {name} has",
+                do="give it another name and another change",
             )
         for one in lineage(recipe):
             refuse_unfit(ledger, one, ledger.studies.get(name).spec["first_seed"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ablata.base.errors import SettingsError, choices, listing
+from ablata.base.errors import SettingsError, choices, listing, suggestion
 from ablata.base.overrides import Overrides, override_texts
 from ablata.records.studies import NAME
 from ablata.stats.factors.designs import Design, names_of
@@ -38,7 +38,11 @@ class Factors:
         owners: dict[str, str] = {}
         for name, change in texts.items():
             if not NAME.fullmatch(name) or "+" in name or name == "control":
-                raise SettingsError("Names of factors are made of letters, digits and _ - .", found=repr(name))
+                raise SettingsError(
+                    "Names of factors are made of letters, digits and _ - .",
+                    found=repr(name),
+                    do="rename it, such as --factor wide:model.width=32",
+                )
             for text in change:
                 key = text.partition("=")[0].strip()
                 if owners.setdefault(key, name) != name:
@@ -50,7 +54,11 @@ class Factors:
         try:
             return cls(texts, Design.of(len(texts), cells))
         except ValueError as error:
-            raise SettingsError("The changes must fit a two-level design", found=str(error)) from None
+            raise SettingsError(
+                "The changes must fit a two-level design",
+                found=str(error),
+                do="change the number of factors or --cells so",
+            ) from None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,11 +73,17 @@ class Factors:
         """
         if change not in self.changes:
             raise SettingsError(
-                f"A fold-over turns one of the changes round: {choices(self.names, change)}", found=change
+                f"A fold-over turns one of the changes round: {choices(self.names, change)}",
+                found=change,
+                do=suggestion(change, self.names),
             )
         if not self.design.foldable:
             told = "it was folded over already" if self.design.folded is not None else self.sentence()
-            raise SettingsError("A fold-over frees interactions that a design cannot tell apart", found=told)
+            raise SettingsError(
+                "A fold-over frees interactions that a design cannot tell apart",
+                found=told,
+                do="ask for more seeds instead",
+            )
         return type(self)(self.changes, self.design.fold(self.names.index(change)))
 
     def freed_sentence(self, change: str) -> str:

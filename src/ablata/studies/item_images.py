@@ -29,5 +29,9 @@ def keep_item_images(ledger: Ledger, run: RunRow, split: str, items: Sequence[st
         return
     recipe, cache = restore_run(ledger, run), cache_folder(ledger)
     if (here := data_again(recipe, run, cache)) != run.data:
-        raise DataError("Images of a run's items are of the data it was scored on", found=f"{here}, not {run.data}")
+        raise DataError(
+            "Images of a run's items are of the data it was scored on",
+            found=f"{here}, not {run.data}",
+            do="put back the data that the run was scored on; its scores are in the report without images",
+        )
     write_item_images(folder, split, recipe.item_images(cache, split, missing))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablata.base.errors import SettingsError, choices, nearest
+from ablata.base.errors import SettingsError, choices, nearest, suggestion
 from ablata.base.metric import Metric
 from ablata.base.user_code import parse_reference
 from ablata.records.questions.judged import COST, COSTS
@@ -129,6 +129,7 @@ def parse_margin(given: float | str | None) -> tuple[float | None, float | None]
         raise SettingsError(
             "A margin must be a number above 0 in the metric's unit, or a percentage of the control's mean such as 10%",
             found=f"margin {given}",
+            do="--margin 0.5, or --margin 10%",
         )
     return (None, value) if text.endswith("%") else (value, None)
 
@@ -155,7 +156,9 @@ def refuse_unknown_class(control: Recipe | Outside, metric: Metric, cache: Path)
     classes = control.class_names(cache)
     if name not in classes:
         raise SettingsError(
-            f"The class of a metric must be one of the data's: {choices(classes, name)}", found=metric.key
+            f"The class of a metric must be one of the data's: {choices(classes, name)}",
+            found=metric.key,
+            do=suggestion(name, classes),
         )
 
 
@@ -168,6 +171,8 @@ def absolute_margin(given: float | str | None) -> float | None:
     absolute, percent = parse_margin(given)
     if percent is not None:
         raise SettingsError(
-            "A rule for scores to come has its margin in the score's own unit", found=f"margin {percent:g}%"
+            "A rule for scores to come has its margin in the score's own unit",
+            found=f"margin {percent:g}%",
+            do="give the margin as a number, such as --margin 0.5",
         )
     return absolute

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ablata.base.errors import SettingsError, choices, listing
+from ablata.base.errors import SettingsError, choices, listing, suggestion
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.settings import Settings, diff, expand, files_named, placed, settings_hash
@@ -152,7 +152,9 @@ class Study:
         kinds = {"factorial": self.design is not None, "a screening": self.mode is Mode.SCREEN, "an A/A test": self.aa}
         if self.extendable and (kind := next((told for told, is_so in kinds.items() if is_so), None)):
             raise SettingsError(
-                "A study that can be extended has arms, and makes claims", found=f"study {self.name} is {kind}"
+                "A study that can be extended has arms, and makes claims",
+                found=f"study {self.name} is {kind}",
+                do="leave extendable out",
             )
         self._refuse_unfit_guards()
         percent, judged = self.margin_percent, self.judged
@@ -165,7 +167,7 @@ class Study:
         try:
             self.rule()
         except ValueError as error:
-            raise SettingsError(str(error), found=f"study {self.name}") from None
+            raise SettingsError(str(error), found=f"study {self.name}", do="correct that value of the study") from None
         self._add_arms(made)
         for name, recipe in made.items():
             if not isinstance(recipe, Outside) and recipe.train.batch == "auto":
@@ -185,6 +187,7 @@ class Study:
             raise SettingsError(
                 "Guardrails are for studies and picks of arms, and not for those that go on in waves",
                 found=f"study {self.name} with {others[0]}",
+                do="leave it or the guardrails out",
             )
         guarded = [parse_guard(self.recipes[CONTROL], text).metric.key for text in self.guards]
         if len({*guarded, self.judged.key}) <= len(guarded) and guarded:
@@ -216,6 +219,7 @@ class Study:
             raise SettingsError(
                 "A pick has arms and a budget of runs: it claims nothing, so it has no margin and no rule of verdicts",
                 found=f"study {self.name} with factors, a margin, a history, aa or fixed",
+                do="leave those out, or leave out pick",
             )
         if self.pick:
             refuse_small_budget(self.name, self.seeds, len(self.arms))
@@ -233,13 +237,18 @@ class Study:
     def _check_items(self) -> None:
         """Refuse items where they cannot count."""
         if self.noise not in NOISE_SOURCES:
-            raise SettingsError(f"noise must be one of {choices(NOISE_SOURCES, self.noise)}", found=self.noise)
+            raise SettingsError(
+                f"noise must be one of {choices(NOISE_SOURCES, self.noise)}",
+                found=self.noise,
+                do=suggestion(self.noise, NOISE_SOURCES),
+            )
         beside = {"factors": self.factors, "a history": self.history, "no arms (aa)": self.aa, "a pick": self.pick}
         found = " and ".join(name for name, given in beside.items() if given)
         if self.noise == "items" and found:
             raise SettingsError(
                 "The noise of a study of arms is read from its items, or known from earlier scores",
                 found=f"study {self.name} has noise=items and {found}",
+                do="leave noise or that out",
             )
         if self.clusters is not None:
             check_clusters(self.clusters)
@@ -264,6 +273,7 @@ class Study:
                 raise SettingsError(
                     "A function must be compared with functions",
                     found=f"arm {name} of the control {control.name}: {_told(changes)}",
+                    do="give the control as a function too, or the arm as values of its arguments",
                 )
             owner = owners.setdefault(settings_hash(made[name]), name)
             if owner != name and (files := _files(made[name])) != _files(made[owner]):
@@ -424,6 +434,7 @@ def _recipe(arm: str, given: object) -> Recipe | Outside:
     raise SettingsError(
         f"{'The control' if arm == CONTROL else f'Arm {arm}'} must be a recipe, its name, a command or a function",
         found=f"{type(given).__name__} {given!r}"[:120],
+        do="give one of these, such as control=ablata.load_recipe('digits')",
     )
 
 

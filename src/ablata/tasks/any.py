@@ -7,7 +7,7 @@ from importlib import import_module
 from inspect import isclass
 from typing import Any
 
-from ablata.base.errors import SettingsError, listing
+from ablata.base.errors import SettingsError, listing, suggestion
 from ablata.base.user_code import CodeFolder, absolute, parse_reference, resolve
 from ablata.engine.recipe import Recipe
 
@@ -47,7 +47,9 @@ def recipe_class(tree: Mapping[str, Any], source: str, code: CodeFolder | None =
         return _built_in(task)
     if parse_reference(task) is None:
         raise SettingsError(
-            f"task must be one of {listing(_TASKS)}, or path/to/file.py:Class", found=f"{task} in {source}"
+            f"task must be one of {listing(_TASKS)}, or path/to/file.py:Class",
+            found=f"{task} in {source}",
+            do=suggestion(task, _TASKS),
         )
     kind = resolve(absolute(task, code), "task")
     if not (isclass(kind) and issubclass(kind, Recipe)):

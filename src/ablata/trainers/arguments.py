@@ -135,9 +135,15 @@ class Arguments:
         except ValidationError:
             kind = self._types[name]
             wanted = describe(FieldInfo(annotation=float if kind == _NUMBER else kind), str(value))
-            raise SettingsError(f"{name} must be {wanted}", found=f"{name} = {value!r}"[:120]) from None
+            raise SettingsError(
+                f"{name} must be {wanted}", found=f"{name} = {value!r}"[:120], do=f"give {name} such a value"
+            ) from None
         except ValueError:
-            raise SettingsError("Numbers of settings must be finite", found=f"{name} = {value!r}"[:120]) from None
+            raise SettingsError(
+                "Numbers of settings must be finite",
+                found=f"{name} = {value!r}"[:120],
+                do=f"give {name} a finite number",
+            ) from None
         return held
 
     def _validated(self, name: str, value: Any) -> Any:

@@ -85,7 +85,11 @@ class Command(Settings):
             if key not in own:
                 known = choices(own, key) if own else "no key"
                 found = f"{{{key}}} is ablata's own" if key in GIVEN else f"it has {known}"
-                raise SettingsError(f"A value of {key} must have its place {{{key}}} in the command", found=found)
+                raise SettingsError(
+                    f"A value of {key} must have its place {{{key}}} in the command",
+                    found=found,
+                    do=f"write {{{key}}} in the command where the value belongs",
+                )
         for text in self.scores:
             parse_score(text)
         return self
@@ -141,6 +145,7 @@ class Command(Settings):
                 raise SettingsError(
                     f"A key must have its place {{{key}}} in the command",
                     found=f"{key}={values[key]}; the command has {choices(own, key) if own else 'no key of its own'}",
+                    do=f"write {{{key}}} in the command where the value belongs, or leave {key} out",
                 )
         return self.model_copy(update={"values": {**self.values, **values}})
 

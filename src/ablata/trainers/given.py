@@ -66,7 +66,11 @@ def check_scores(given: GivenRuns) -> None:
     """
     for run in given.runs:
         if abs(run.scores[given.score]) > LARGEST:
-            raise DataError(f"Scores must lie below {LARGEST:g}", found=f"{run.source}: {run.scores[given.score]:g}")
+            raise DataError(
+                f"Scores must lie below {LARGEST:g}",
+                found=f"{run.source}: {run.scores[given.score]:g}",
+                do="correct the score, or leave the run out",
+            )
         if len(run.arm) > MOST_LETTERS:
             raise DataError(
                 f"An arm's name must have at most {MOST_LETTERS} letters",

@@ -50,7 +50,11 @@ def read_items_file(path: Path) -> ItemScores:
     try:
         rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path)
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError("An items file must be a table", found=f"{path}: {error}") from None
+        raise DataError(
+            "An items file must be a table",
+            found=f"{path}: {error}",
+            do="write it as CSV: a header line, then a row an item",
+        ) from None
     if not rows or "item" not in rows[0]:
         told = ", ".join(rows[0]) if rows else "no row"
         raise DataError("An items file must name each item", found=f"{path}: {told}", do="item,acc as the first line")

@@ -108,6 +108,7 @@ def _start(
             raise RunError(
                 "A command must be a program",
                 found=f"{arguments[0]}: {error.strerror}; a script begins with #!, as in #!/bin/sh",
+                do="correct the path, or make it executable: chmod +x FILE",
             ) from None
         raise _no_program(arguments[0], error.strerror or str(error)) from None
 

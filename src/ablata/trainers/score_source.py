@@ -122,9 +122,17 @@ def read_score(
     except AblataError as error:
         if isinstance(error, RunError):
             raise
-        raise RunError(f"The score {source.text} must be readable", found=f"{error.must}: {error.found}") from None
+        raise RunError(
+            f"The score {source.text} must be readable",
+            found=f"{error.must}: {error.found}",
+            do="mend what the program writes there",
+        ) from None
     if not math.isfinite(value):
-        raise RunError(f"The score {source.text} must be finite", found=str(value))
+        raise RunError(
+            f"The score {source.text} must be finite",
+            found=str(value),
+            do="see why the program computed it; a diverged run may exit with an error",
+        )
     return value
 
 
@@ -213,7 +221,11 @@ def _from_json(source: ScoreSource, output: str, folders: Sequence[Path]) -> flo
         if value is not None:
             return value
     known = sorted({name for row in rows for name in finite_numbers(row)})
-    raise RunError(f"{path.name} must hold a number at {source.name}", found=f"it holds {choices(known, source.name)}")
+    raise RunError(
+        f"{path.name} must hold a number at {source.name}",
+        found=f"it holds {choices(known, source.name)}",
+        do="name one of these with --score, or write it there",
+    )
 
 
 def _from_csv(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:
@@ -222,7 +234,11 @@ def _from_csv(source: ScoreSource, output: str, folders: Sequence[Path]) -> floa
     points = [(row, value) for row in rows if (value := number(row.get(source.name, ""))) is not None]
     if not points:
         known = list(dict.fromkeys(name for row in rows for name in row))
-        raise RunError(f"{path.name} must have a column {source.name}", found=f"it has {choices(known, source.name)}")
+        raise RunError(
+            f"{path.name} must have a column {source.name}",
+            found=f"it has {choices(known, source.name)}",
+            do="name one of these with --score",
+        )
     return _picked(source, [(_steps_of(row), value) for row, value in points], path.name)
 
 
@@ -246,7 +262,11 @@ def _picked(source: ScoreSource, points: Sequence[tuple[Collection[float | None]
         step = float(source.pick.removeprefix("step="))
         values = [value for steps, value in points if step in steps]
         if not values:
-            raise RunError(f"{place} must have a value of step {step:g}", found=f"none of {source.name}")
+            raise RunError(
+                f"{place} must have a value of step {step:g}",
+                found=f"none of {source.name}",
+                do="name a step that was logged, or @last",
+            )
     return {"max": max, "min": min}.get(source.pick, lambda all_: all_[-1])(values)
 
 
@@ -273,7 +293,11 @@ def _from_tensorboard(source: ScoreSource, output: str, folders: Sequence[Path])
                 found.setdefault(alike, []).append(((step,), value))
                 named[alike] = f"tensorboard:{whole}"
     if not found:
-        raise RunError(f"Event files must hold the tag {source.name}", found=f"they hold {choices(tags, source.name)}")
+        raise RunError(
+            f"Event files must hold the tag {source.name}",
+            found=f"they hold {choices(tags, source.name)}",
+            do="name one of these with --score",
+        )
     if len(found) > 1 and "." not in found:
         raise RunError(
             "A tag must be of one folder", found=f"{source.name} is in {len(found)}", do=choices(named.values())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ablata.base.errors import DataError, choices, listing
+from ablata.base.errors import DataError, choices, listing, suggestion
 from ablata.trainers.given import GivenRun, GivenRuns, choose_score
 from ablata.trainers.readers.curves import Take
 from ablata.trainers.readers.settings import SEED_COLUMNS, seed_of, without_seed
@@ -180,7 +180,9 @@ def _column(source: str, names: list[str], wanted: str, kind: str) -> str:
         if name == wanted or name.lower() == wanted.lower():
             return name
     raise DataError(
-        f"The column of the {kind} must be one of {choices(names, wanted)}", found=f"{source}: no {wanted!r}"
+        f"The column of the {kind} must be one of {choices(names, wanted)}",
+        found=f"{source}: no {wanted!r}",
+        do=suggestion(wanted, names),
     )
 
 

@@ -52,7 +52,11 @@ def given_of_tracked(
     name, guessed = choose_score(made, score)
     missing = [run.source for run in made if name not in run.scores]
     if missing:
-        raise DataError(f"Every run must have the score {name}", found=f"{len(missing)} do not: {listing(missing[:5])}")
+        raise DataError(
+            f"Every run must have the score {name}",
+            found=f"{len(missing)} do not: {listing(missing[:5])}",
+            do="leave those runs out, or name another score: --score NAME",
+        )
     if all(run.seed is None for run in made):
         notes.append("no seed is told by settings or names")
     times = [run.time for run in ended]

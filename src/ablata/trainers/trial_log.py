@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from ablata.base.errors import DataError, choices, listing
+from ablata.base.errors import DataError, choices, listing, suggestion
 from ablata.trainers.given import LARGEST, lower_is_better
 from ablata.trainers.readers.settings import SEED_COLUMNS
 from ablata.trainers.readers.tables import finite_numbers, refuse_mixed_percent
@@ -139,7 +139,11 @@ def read_trial_log(
         )
     for number, _, _, value in raw:
         if value is not None and abs(value) > LARGEST:
-            raise DataError(f"Scores must lie below {LARGEST:g}", found=f"{source}, row {number}: {value:g}")
+            raise DataError(
+                f"Scores must lie below {LARGEST:g}",
+                found=f"{source}, row {number}: {value:g}",
+                do="correct the score, or leave the row out",
+            )
     commits = [row.get(commit_column or "", "") for _, row, *_ in raw]
     texts = [row.get(words_column or "", "") for _, row, *_ in raw]
     # A repeat of what was kept is no step: it tells of the noise, not of the direction.
@@ -218,7 +222,11 @@ def _score_column(rows: Sequence[Mapping[str, str]], names: Sequence[str], wante
         for name in names:
             if wanted.lower() in (name.lower(), name.lower().strip()):
                 return name
-        raise DataError(f"The column of the score must be one of {choices(names, wanted)}", found=f"{source}: {wanted}")
+        raise DataError(
+            f"The column of the score must be one of {choices(names, wanted)}",
+            found=f"{source}: {wanted}",
+            do=suggestion(wanted, names),
+        )
     numbers = [name for name in names if any(finite_numbers({name: row.get(name, "")}) for row in rows)]
     likely = [name for name in numbers if not _COST.search(name)]
     if len(likely) == 1:

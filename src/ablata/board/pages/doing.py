@@ -113,7 +113,7 @@ def extend_study(request: Request, name: str, fields: Fields) -> Response:
     """Go on with a study's undecided arms, with more seeds."""
     seeds = fields.get("seeds", "").strip()
     if not seeds.isdecimal():
-        raise SettingsError("Seeds must be a whole number", found=seeds or "nothing")
+        raise SettingsError("Seeds must be a whole number", found=seeds or "nothing", do="enter a number such as 10")
     return _started(board_of(request), ["study", "extend", _recorded(board_of(request), name), f"--seeds={seeds}"])
 
 
@@ -179,7 +179,11 @@ def look_at_data(request: Request, look: str, fields: Fields) -> Response:
     """
     target = fields.get("target", "").strip()
     if look not in LOOKS or not target or target.startswith("-") or ".py" in target:
-        raise SettingsError("Data must be given as a folder or as the name of a recipe", found=target or "nothing")
+        raise SettingsError(
+            "Data must be given as a folder or as the name of a recipe",
+            found=target or "nothing",
+            do="enter a folder on this machine, or a recipe's name such as digits",
+        )
     board = board_of(request)
     arguments = ["data", look, target, *_lines(fields, "settings", _CHANGE, "data.augment.flip=true")]
     arguments += _moved(fields)
@@ -273,5 +277,7 @@ def _lines(fields: Mapping[str, str], name: str, form: re.Pattern[str], example:
     lines = [line.strip() for line in fields.get(name, "").splitlines() if line.strip()]
     for line in lines:
         if not form.fullmatch(line) or _CODE.search(line):
-            raise SettingsError(f"A line must look like {example}", found=line)
+            raise SettingsError(
+                f"A line must look like {example}", found=line, do="write one setting a line, without quotes or options"
+            )
     return lines

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablata.base.errors import DataError, SettingsError
+from ablata.base.errors import DataError, SettingsError, suggestion
 from ablata.cli.console import note
 from ablata.cli.data.named import boxes_recipe, named_recipe
 
@@ -30,7 +30,7 @@ def convert_format(folder: str, to: str, output: Path | None, settings: Sequence
         DataError: the source has no format that is known, or a fault that is refused.
     """
     if to not in TARGETS:
-        raise SettingsError(f"--to must be one of {', '.join(TARGETS)}", found=f"--to {to}")
+        raise SettingsError(f"--to must be one of {', '.join(TARGETS)}", found=f"--to {to}", do=suggestion(to, TARGETS))
     if output is None:
         raise SettingsError("A conversion needs the folder to make", found="no --output", do="--output NEW_FOLDER")
     words, done = (_masks if to == "masks" else _boxes)(folder, to, output, settings)
@@ -55,7 +55,11 @@ def _boxes(folder: str, to: str, output: Path, settings: Sequence[str]) -> tuple
     found = boxes_recipe(folder, list(settings))
     if found is None:
         must = f"What is converted must have boxes: {box_formats()}"
-        raise DataError(must, found=f"{folder} has none of these formats")
+        raise DataError(
+            must,
+            found=f"{folder} has none of these formats",
+            do="give the folder that holds these files",
+        )
     recipe, words = found
     data = getattr(recipe, "data", None)
     assert isinstance(data, DetectionFileSettings)

@@ -93,7 +93,9 @@ def _chosen(control: str | None, given: dict[str, str], seed: int | None) -> lis
     from ablata.base.errors import SettingsError
 
     if control not in (None, "identity", "random"):
-        raise SettingsError("--control must be identity or random", found=f"--control {control}")
+        raise SettingsError(
+            "--control must be identity or random", found=f"--control {control}", do="--control random, or leave it out"
+        )
     if seed is not None and control != "random":
         raise SettingsError("--seed shuffles the random control alone", found=f"--seed {seed}", do="--control random")
     if control == "identity" and given:

@@ -163,7 +163,11 @@ class LabelFolder:
             SettingsError: the option is neither ids nor colours.
         """
         if self.form not in (None, "ids", "colors"):
-            raise SettingsError("--form must be ids or colors", found=f"--form {self.form}")
+            raise SettingsError(
+                "--form must be ids or colors",
+                found=f"--form {self.form}",
+                do="--form ids, or --form colors for masks in colours",
+            )
         return "ids" if self.form == "ids" else "colors" if self.form else guess
 
     def known(self, labelled: LabeledFolder) -> LabelMap | None:
@@ -388,7 +392,11 @@ def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
 
     assert chosen.map is not None
     if how["palette"] not in (None, "index", "grey"):
-        raise SettingsError("--palette must be index or grey", found=f"--palette {how['palette']}")
+        raise SettingsError(
+            "--palette must be index or grey",
+            found=f"--palette {how['palette']}",
+            do="--palette index keeps colours, grey the bare ids",
+        )
     conversion = Conversion(label_map=read_list(chosen.map), rules=chosen.rules, **how)
     with Bar("label files") as bar:
         done = convert(chosen.listed(), conversion, output, workers=chosen.workers, tell=bar.tell)

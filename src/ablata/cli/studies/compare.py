@@ -99,7 +99,9 @@ def compare(
 
     program = CommandOptions.of(score, lower, timeout, inputs, source)
     if seeds is not None and budget is not None:
-        raise SettingsError("Give --seeds or --budget, not both", found=f"--seeds {seeds} --budget {budget}")
+        raise SettingsError(
+            "Give --seeds or --budget, not both", found=f"--seeds {seeds} --budget {budget}", do="leave one of them out"
+        )
     terms = StudyTerms(
         seeds=seeds or STAND_IN, budget=budget, first_seed=first_seed, margin=margin, lower=lower, screen=screen,
         fixed=force_fixed, extendable=extendable, non_inferior=non_inferior, name=save_as, question=question,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablata.base.errors import AblataError, SettingsError, choices, listing
+from ablata.base.errors import AblataError, SettingsError, choices, listing, suggestion
 from ablata.cli.asking import WorkerCount
 from ablata.cli.console import note, out, print_json
 from ablata.cli.help import CommandGroup
@@ -40,7 +40,11 @@ def _chosen(name: str, study: str | None) -> tuple[Notebook, tuple[Question, ...
     notebook = load_notebook(name)
     questions = {question.name: question for question in notebook.questions}
     if study is not None and study not in questions:
-        raise SettingsError(f"A study of {name} must be one of {choices(questions, study)}", found=study)
+        raise SettingsError(
+            f"A study of {name} must be one of {choices(questions, study)}",
+            found=study,
+            do=suggestion(study, questions),
+        )
     return notebook, (questions[study],) if study is not None else notebook.questions
 
 
@@ -181,7 +185,7 @@ def run(
 ) -> None:
     """Repeat the trials of a notebook. Each is built and stepped (smoke), or they are judged (short, small, full)."""
     if scale not in _SCALES:
-        raise SettingsError(f"--scale must be one of {listing(_SCALES)}", found=scale)
+        raise SettingsError(f"--scale must be one of {listing(_SCALES)}", found=scale, do=suggestion(scale, _SCALES))
     if scale == "short":
         _judge_short(notebook, study, sets or [], workers)
         return
@@ -242,7 +246,11 @@ def _judge_short(name: str, study: str | None, sets: list[str], workers: int | N
     notebook = load_notebook(name)
     studies = {short.name: short for short in load_short_studies(name)}
     if study is not None and study not in studies:
-        raise SettingsError(f"A short study of {name} must be one of {choices(studies, study)}", found=study)
+        raise SettingsError(
+            f"A short study of {name} must be one of {choices(studies, study)}",
+            found=study,
+            do=suggestion(study, studies),
+        )
     if sets:
         raise SettingsError(
             "Short studies are run as they are written: their verdicts are collected under their names",

@@ -150,7 +150,11 @@ def _records(file: Path, size: int, layout: BinaryLayout) -> np.ndarray:
     try:
         content = np.fromfile(file, dtype=np.uint8)
     except OSError as error:
-        raise DataError("Every file must be readable", found=f"{file}: {error.strerror}") from None
+        raise DataError(
+            "Every file must be readable",
+            found=f"{file}: {error.strerror}",
+            do="see that you may read it, and that its disk is there",
+        ) from None
     if not len(content) or len(content) % size:
         raise DataError(
             f"A file of {layout.name} must hold whole records of {size} bytes",
@@ -166,7 +170,9 @@ def _names(file: Path, classes: int) -> tuple[str, ...]:
     names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
     if len(names) != classes or len(set(names)) != classes:
         raise DataError(
-            f"A file of class names must have {classes} different ones", found=f"{file}: {listing(names[:5])} ..."
+            f"A file of class names must have {classes} different ones",
+            found=f"{file}: {listing(names[:5])} ...",
+            do="bring back the file as it was downloaded",
         )
     return names
 

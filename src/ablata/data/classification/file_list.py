@@ -178,7 +178,11 @@ def _without(found: Listing, kept: Mapping[Source, np.ndarray]) -> Listing:
     counts = np.bincount(found.labels["train"][kept["train"]], minlength=len(found.ids))
     trained = np.flatnonzero(counts)
     if not len(trained):
-        raise DataError("A data set must have training images", found=f"none that can be used in {found.root}")
+        raise DataError(
+            "A data set must have training images",
+            found=f"none that can be used in {found.root}",
+            do="put images into the folder of train, or correct data.root",
+        )
     position = np.full(len(found.ids), -1)
     position[trained] = np.arange(len(trained))
     rows = {source: np.flatnonzero(some & (position[found.labels[source]] >= 0)) for source, some in kept.items()}

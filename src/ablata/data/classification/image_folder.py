@@ -138,7 +138,11 @@ def _names(file: Path) -> dict[str, str]:
     for number, line in enumerate(lines, start=1):
         key, _, name = line.strip().partition(" ")
         if key and not name:
-            raise DataError("Every line of classes.txt must be `ID name`", found=f"{file}, line {number}: {line}")
+            raise DataError(
+                "Every line of classes.txt must be `ID name`",
+                found=f"{file}, line {number}: {line}",
+                do="write the folder's name, a blank, and the name of its class",
+            )
         if key:
             names[key] = name.strip()
     return names

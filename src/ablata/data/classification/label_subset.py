@@ -61,6 +61,7 @@ class LabelSubset(Settings):
             raise DataError(
                 "label_subset.file must be the splits.json of a run, with `data` and `splits.train`",
                 found=f"{path}: {reason(error)}",
+                do="give the splits.json of a run's folder",
             ) from None
         if fingerprint != data.fingerprint:
             raise DataError(
@@ -74,6 +75,7 @@ class LabelSubset(Settings):
             raise DataError(
                 "An index list must name training samples, each once",
                 found=f"{path} has {len(index)} {found or 'with some named twice or none at all'}",
+                do="make the list anew, of row numbers from 0",
             )
         return np.sort(index)
 

@@ -113,7 +113,11 @@ def _decode(draft: Path, files: list[Path], columns: Columns) -> dict[str, objec
                     )
                 images[start + offset] = pixels
     if images is None:
-        raise DataError("A data set must hold images", found=f"no rows in {listing(map(str, files))}")
+        raise DataError(
+            "A data set must hold images",
+            found=f"no rows in {listing(map(str, files))}",
+            do="correct data.root, or download the files again",
+        )
     images.flush()
     return {"classes": classes, "backend": backend_name("pil", columns.interpolation if columns.size else None)}
 
@@ -141,13 +145,21 @@ def _labels(raw: pa.ChunkedArray, schema: pa.Schema, column: str, files: list[Pa
     """Return int64 labels and class names: from the schema's metadata, names in the column, or the numbers."""
     where = listing(map(str, files))
     if raw.null_count:
-        raise DataError("Every row must have a label", found=f"{raw.null_count} rows without, in {where}")
+        raise DataError(
+            "Every row must have a label",
+            found=f"{raw.null_count} rows without, in {where}",
+            do="leave those rows out, or name another column: data.label=COLUMN",
+        )
     if pa.types.is_string(raw.type) or pa.types.is_large_string(raw.type) or pa.types.is_dictionary(raw.type):
         names = [str(name) for name in raw.to_pylist()]
         classes, labels = np.unique(names, return_inverse=True)
         return labels.astype(np.int64), classes.tolist()
     if not pa.types.is_integer(raw.type):
-        raise DataError("Labels must be whole numbers or names", found=f"column {column} of type {raw.type} in {where}")
+        raise DataError(
+            "Labels must be whole numbers or names",
+            found=f"column {column} of type {raw.type} in {where}",
+            do="name another column: data.label=COLUMN",
+        )
     labels = raw.to_numpy().astype(np.int64)
     known = _metadata_names(schema, column)
     limit = len(known) if known else (int(labels.max()) + 1 if len(labels) else 0)
@@ -189,7 +201,11 @@ def _encoded(
 def _pixels(content: bytes | None, where: str, columns: Columns) -> np.ndarray:
     """Decode one image to uint8 [3, H, W]."""
     if not isinstance(content, bytes):
-        raise DataError("Every row must hold an encoded image", found=f"{where}: {type(content).__name__}")
+        raise DataError(
+            "Every row must hold an encoded image",
+            found=f"{where}: {type(content).__name__}",
+            do="name the column of images: data.image=COLUMN",
+        )
     image = to_rgb(open_image(content, where), where)
     if columns.size:
         return resize_and_center_crop(image, columns.size, columns.size, "pil", columns.interpolation).transpose(

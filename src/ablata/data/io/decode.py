@@ -391,7 +391,8 @@ def turn_to_page(image: Opened, where: str, page: int | None) -> Opened:
         return image
     if page >= len(pages):
         raise DataError("data.page must be a page of every file, counted from 0",
-                        found=f"{where}: {len(pages)} of them, data.page={page}")  # fmt: skip
+                        found=f"{where}: {len(pages)} of them, data.page={page}",
+                        do="set data.page to one that every file has, or take that file out")  # fmt: skip
     if isinstance(image, BandedTiff):
         return image.at(page)
     first = image.size

@@ -48,7 +48,11 @@ def content_of(image: Path | Member) -> bytes:
             stream.seek(image.offset)
             content = stream.read(image.size)
     except OSError as error:
-        raise DataError("Every image file must be readable", found=f"{image}: {error.strerror}") from None
+        raise DataError(
+            "Every image file must be readable",
+            found=f"{image}: {error.strerror}",
+            do="see that you may read it, and that its disk is there",
+        ) from None
     if len(content) < image.size:
         raise DataError(
             "A tar must be whole",

@@ -32,13 +32,17 @@ def find_input_files(places: Sequence[Path], *, videos: bool = False) -> list[In
     """
     missing = [place for place in places if not place.exists()]
     if missing:
-        raise DataError("Every image must exist", found=f"no file {listing(map(str, missing[:5]))}")
+        raise DataError(
+            "Every image must exist", found=f"no file {listing(map(str, missing[:5]))}", do="correct the path"
+        )
     files: list[tuple[Path, Path]] = []
     for place in places:
         inside = [(file, file.relative_to(place)) for file in _within(place, videos=videos)]
         if place.is_dir() and not inside:
             raise DataError(
-                "A folder to predict must hold images", found=f"{place}: none of {listing(sorted(IMAGE_SUFFIXES))}"
+                "A folder to predict must hold images",
+                found=f"{place}: none of {listing(sorted(IMAGE_SUFFIXES))}",
+                do="give a folder with images in it, or the images themselves",
             )
         files += inside if place.is_dir() else [(place, Path(place.name))]
     short = Counter(name.with_suffix("") for _, name in files)

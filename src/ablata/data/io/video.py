@@ -65,7 +65,11 @@ class Video:
         finally:
             self._capture.release()
         if not count:
-            raise DataError("A video must have a frame that OpenCV can read", found=f"{self.file}: none")
+            raise DataError(
+                "A video must have a frame that OpenCV can read",
+                found=f"{self.file}: none",
+                do="write it as MP4 or AVI again, such as with ffmpeg",
+            )
 
 
 @contextmanager
@@ -90,7 +94,11 @@ def video_writer(file: Path, rate: float) -> Iterator[Callable[[np.ndarray], Non
             if not writer.isOpened():
                 height, width = frame.shape[:2]
                 if not writer.open(str(named), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height)):
-                    raise DataError("OpenCV must be able to write an MP4 video", found=str(file))
+                    raise DataError(
+                        "OpenCV must be able to write an MP4 video",
+                        found=str(file),
+                        do="choose another --output, on a disk that can be written",
+                    )
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
         try:

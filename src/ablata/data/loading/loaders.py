@@ -150,6 +150,7 @@ class TrainLoader(Generic[BatchT]):
             raise DataError(
                 "The global batch size must be a multiple of data.augment.repeats",
                 found=f"batch size {size}, data.augment.repeats={repeats}",
+                do="change train.batch or data.augment.repeats",
             )
         refuse_less_than_a_batch(count, size)
 

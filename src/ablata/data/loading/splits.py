@@ -56,7 +56,9 @@ def hold_out(labels: np.ndarray, amount: int | float, split_seed: int, key: str)
     count = round(amount * len(labels)) if isinstance(amount, float) and amount < 1 else int(amount)
     if amount < 0 or (count != amount and not 0 < amount < 1):
         raise DataError(
-            f"{key} must be a whole number of samples >= 0, or a fraction between 0 and 1", found=f"{key}={amount}"
+            f"{key} must be a whole number of samples >= 0, or a fraction between 0 and 1",
+            found=f"{key}={amount}",
+            do=f"{key}=0.1 holds out a tenth, {key}=500 so many samples, {key}=0 none",
         )
     sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
     taken = _apportion(sizes, count)

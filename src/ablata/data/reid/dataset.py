@@ -122,6 +122,7 @@ def held_out_identities(count: int, amount: int | float, split_seed: int) -> np.
         raise DataError(
             "data.minival must be a number of identities, or a fraction below 1, that leaves two to train on",
             found=f"data.minival={amount} of {count} identities",
+            do="choose such a number, or data.minival=0",
         )
     random = np.random.default_rng(derive(split_seed, "split"))
     return np.sort(random.permutation(count)[:wanted]).astype(np.int64)

@@ -78,7 +78,8 @@ class Identities(Market):
         gallery = [image for image in val if image.camera != first[image.identity]]
         if not gallery:
             raise DataError("Identities must be seen by two cameras: one image searches for those of the others",
-                            found=f"{len(held)} to be found, each by one camera")  # fmt: skip
+                            found=f"{len(held)} to be found, each by one camera",
+                            do="name cameras in the files' names, or hold out other identities")  # fmt: skip
         train_seen, train_digest = self.seen(root, train, 0, cache)
         val_seen, val_digest = self.seen(root, [*queries, *gallery], len(queries), cache)
         notices = [f"{len(held)} of {len(identities)} identities are to be found, drawn with data.split_seed="

@@ -174,7 +174,11 @@ def _content(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise DataError("Every image file must be readable", found=f"{file}: {error.strerror}") from None
+        raise DataError(
+            "Every image file must be readable",
+            found=f"{file}: {error.strerror}",
+            do="see that you may read it, and that its disk is there",
+        ) from None
 
 
 def _notices(root: Path, junk: Sequence[NamedImage], ignored: Sequence[Path]) -> list[str]:

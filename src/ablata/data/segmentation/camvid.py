@@ -94,6 +94,7 @@ def hold_out_ends(videos: Sequence[str], amount: int | float) -> tuple[np.ndarra
         raise DataError(
             "data.minival must be a whole number of samples >= 0 below that of the set, or a fraction between 0 and 1",
             found=f"data.minival={amount} of {len(videos)} samples",
+            do="choose such a number, or data.minival=0",
         )
     names = np.array(videos)
     held: list[np.ndarray] = []

@@ -68,4 +68,8 @@ def _names(file: Path) -> list[str]:
     try:
         return sorted(file.read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError("The list of a split must be a text file", found=f"{file}: {error}") from None
+        raise DataError(
+            "The list of a split must be a text file",
+            found=f"{file}: {error}",
+            do="bring back the file as it was downloaded",
+        ) from None

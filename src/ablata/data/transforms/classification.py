@@ -117,6 +117,7 @@ class ImageAugmenter(Augmenter[ImageBatch]):
             raise DataError(
                 f"data.augment.pad_fill must be one value in 0..255 or {channels}, one for each channel",
                 found=f"data.augment.pad_fill={fill}",
+                do="data.augment.pad_fill=128",
             )
         if settings.lighting and channels != 3:
             raise DataError(
@@ -128,6 +129,7 @@ class ImageAugmenter(Augmenter[ImageBatch]):
             raise DataError(
                 "data.augment.channel_drop must leave a channel",
                 found=f"data.augment.channel_drop={settings.channel_drop} for images of {channels} channels",
+                do="data.augment.channel_drop=0",
             )
 
     def mixes(self, epoch: int) -> bool:

@@ -128,6 +128,7 @@ def transform_objects(
         raise SettingsError(
             f"A transform here must return a uint8 image [3, H, W] and a dict of {', '.join(target)}, as many each",
             found=f"{settings.kind} returned {', '.join(map(_told, found))}",
+            do="return the image, and a dict with the same keys",
         )
     pixels, changed = found[0].as_subclass(Tensor), {name: found[1][name].as_subclass(Tensor) for name in target}
     boxes, kept = _inside(changed["boxes"], pixels)

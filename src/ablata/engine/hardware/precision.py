@@ -54,7 +54,11 @@ def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
-        raise SettingsError("compute.device must be auto, cpu or cuda:N", found=f"compute.device={wanted}")
+        raise SettingsError(
+            "compute.device must be auto, cpu or cuda:N",
+            found=f"compute.device={wanted}",
+            do="compute.device=auto takes a GPU where there is one",
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = f"compute.device={wanted}, and this machine has {torch.cuda.device_count()} CUDA devices"
         raise SettingsError("compute.device must exist on this machine", found=found, do="use compute.device=auto")

@@ -271,7 +271,9 @@ class Timm(OptimiserSettings):
             made = kind(groups, lr=lr, **self._given(taken), **plain)
         except (AssertionError, ImportError, TypeError) as error:
             raise SettingsError(
-                "timm's optimiser must be one that can be made here", found=f"optim.name={self.name}: {error}"
+                "timm's optimiser must be one that can be made here",
+                found=f"optim.name={self.name}: {error}",
+                do="choose another: ablata recipes show RECIPE optim=timm lists its settings",
             ) from None
         assert isinstance(made, Optimizer)
         return made

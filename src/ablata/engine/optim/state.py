@@ -100,5 +100,6 @@ def _laid_out(name: str, value: Any, parameter: Tensor, own_forms: bool) -> Any:
         raise CheckpointError(
             "An optimiser's state must have the shape of its parameter",
             found=f"{name}: {tuple(value.shape)}, the parameter is {tuple(parameter.shape)}",
+            do="resume with the settings that the run was started with, or start a new one",
         )
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -83,6 +83,7 @@ class PlainLabelLossModule(LabelLoss):
         raise SettingsError(
             "Soft targets need a loss that takes them, derived from LabelLoss",
             found=f"{self.plain.kind}, which takes labels",
+            do="derive the loss from ablata.losses.classification.base.LabelLoss, or set refine=null",
         )
 
 

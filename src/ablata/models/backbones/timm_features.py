@@ -56,13 +56,16 @@ class TimmFeatures(Backbone):
         reductions = [info["reduction"] for info in getattr(network, "feature_info", [])]
         if not hasattr(network, "forward_intermediates") or not reductions:
             raise SettingsError(
-                "model.backbone.name must be a network that gives its maps", found=f"model.backbone.name={self.name}"
+                "model.backbone.name must be a network that gives its maps",
+                found=f"model.backbone.name={self.name}",
+                do="choose another, such as model.backbone.name=resnet18",
             )
         levels = self.levels or _levels(reductions)
         if max(levels) >= len(reductions) or sorted(set(levels)) != list(levels):
             raise SettingsError(
                 f"model.backbone.levels must be rising numbers from 0 to {len(reductions) - 1} for {self.name}",
                 found=f"model.backbone.levels={list(levels)}",
+                do="leave model.backbone.levels out, or give such numbers",
             )
         return TimmMaps(network, levels)
 

@@ -66,6 +66,7 @@ class _Pretrained(Loadable, DetectionBackbone):
             raise SettingsError(
                 "model.backbone.frozen_stages must be at most the network's parts",
                 found=f"{self.frozen_stages}, of {len(parts)}",
+                do=f"model.backbone.frozen_stages={len(parts)} or less",
             )
         for name, parameter in network.named_parameters():
             if any(name.startswith(f"{start}.") for part in parts[: self.frozen_stages] for start in part):

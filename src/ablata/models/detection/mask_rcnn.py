@@ -221,7 +221,11 @@ class MaskRcnnNetwork(Detector):
                 known = torch.eye(self.classes) if graph is None else graph
                 stage = RelationStage(relations, features, channels * levels, known)
         except ValueError as error:
-            raise SettingsError("model.relations must fit the regions' features", found=str(error)) from None
+            raise SettingsError(
+                "model.relations must fit the regions' features",
+                found=str(error),
+                do="change model.relations so, or switch them off: model.relations=null",
+            ) from None
         widths = [features] * len(settings.stages)
         if stage is not None and relations is not None:
             widths[-1] = relations.features(features)

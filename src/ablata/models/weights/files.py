@@ -68,7 +68,9 @@ def read_state(path: Path) -> State:
     }
     if not tensors:
         raise CheckpointError(
-            "A file of weights must hold tensors by name", found=f"{path} holds {listing(map(str, content))[:80]}"
+            "A file of weights must hold tensors by name",
+            found=f"{path} holds {listing(map(str, content))[:80]}",
+            do="save the state dict: torch.save(model.state_dict(), FILE)",
         )
     for name, value in tensors.items():
         if (fault := _fault(value)) is not None:

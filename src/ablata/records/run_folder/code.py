@@ -68,7 +68,11 @@ def code_folder(folder: Path, *, foreign: bool = False) -> CodeFolder | None:
         index = json.loads((place / INDEX).read_text(encoding="utf-8"))
         copies = {str(original): inside(place, str(name)) for original, name in index.items()}
     except (OSError, ValueError, AttributeError) as error:
-        raise RecordError("The list of a run's own code must be whole", found=f"{place / INDEX}: {error}") from None
+        raise RecordError(
+            "The list of a run's own code must be whole",
+            found=f"{place / INDEX}: {error}",
+            do="train the run again; its scores stay in the ledger",
+        ) from None
     return CodeFolder(place, copies, foreign)
 
 

@@ -155,6 +155,7 @@ def _values(sets: Sequence[str], templates: Sequence[Sequence[str]]) -> dict[str
             raise SettingsError(
                 f"A key must have its place {{{key.strip()}}} in a command",
                 found=f"--set {text}; the commands have {choices(known, key) if known else 'no key of their own'}",
+                do=f"write {{{key.strip()}}} in a command where its value belongs, or leave --set out",
             )
         values[key.strip()] = value
     return values
@@ -181,7 +182,9 @@ def _arms(control: Command, others: Sequence[Command], texts: Sequence[str]) -> 
             )
         if (sign == "=" and name in made) or (name, key) in keys:
             raise SettingsError(
-                "Arms must have different names, and an arm must set each key once", found=f"--arm {text}: {name} again"
+                "Arms must have different names, and an arm must set each key once",
+                found=f"--arm {text}: {name} again",
+                do="give it another name, or leave the repeated one out",
             )
         if sign == ":":
             keys.add((name, key))

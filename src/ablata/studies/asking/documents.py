@@ -155,11 +155,17 @@ def _tree(path: Path) -> dict[str, Any]:
         text = read_text(path)
         tree = tomllib.loads(text) if path.suffix.lower() == ".toml" else parse_yaml(text)
     except OSError as error:
-        raise SettingsError("A study's file must be one that can be read", found=f"{path}: {error.strerror}") from None
+        raise SettingsError(
+            "A study's file must be one that can be read",
+            found=f"{path}: {error.strerror}",
+            do="see that you may read it, and that its disk is there",
+        ) from None
     except (YamlFileError, ValueError, RecursionError) as error:
         kind = "TOML" if path.suffix.lower() == ".toml" else "YAML"
         told = " ".join(str(error).split())
-        raise SettingsError(f"A study's file must be {kind}", found=f"{path}: {told}") from None
+        raise SettingsError(
+            f"A study's file must be {kind}", found=f"{path}: {told}", do="mend the line that is named"
+        ) from None
     if not isinstance(tree, dict):
         raise SettingsError(
             "A study's file must hold keys and values",

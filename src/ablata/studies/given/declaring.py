@@ -108,6 +108,7 @@ def _rule(**parts: object) -> DeclaredRule:
         raise SettingsError(
             "A rule must name a control, its arms and at least 2 seeds, and a margin above 0 if any",
             found=f"{'.'.join(map(str, first['loc'])) or 'arms'}: {first['msg']}",
+            do="correct that value in the command",
         ) from None
 
 

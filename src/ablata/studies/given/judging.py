@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ablata.base.errors import DataError, choices, listing
+from ablata.base.errors import DataError, choices, listing, suggestion
 from ablata.stats import FixedResult, judge_groups, judge_pairs
 from ablata.studies.given.declaring import hold
 from ablata.trainers.declared import DeclaredRule
@@ -135,7 +135,11 @@ def _control(given: GivenRuns, wanted: str | None) -> tuple[str, tuple[str, ...]
     if wanted is not None:
         if wanted in arms:
             return wanted, ()
-        raise DataError(f"The control must be one of {choices(arms, wanted)}", found=f"--control {wanted}")
+        raise DataError(
+            f"The control must be one of {choices(arms, wanted)}",
+            found=f"--control {wanted}",
+            do=suggestion(wanted, arms),
+        )
     named = [arm for arm in arms if arm.lower() in _CONTROLS]
     if len(named) == 1:
         return named[0], (f"the control is {named[0]}",)

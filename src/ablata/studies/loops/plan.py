@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ablata.base.errors import SettingsError, choices, listing
+from ablata.base.errors import SettingsError, choices, listing, suggestion
 from ablata.base.metric import Metric
 from ablata.stats.loop import LoopMode, LoopRule
 from ablata.studies.guards import GUARDS, parse_guard
@@ -76,6 +76,7 @@ class LoopPlan:
             raise SettingsError(
                 "Each guardrail must be of a quantity of its own, and not of the metric",
                 found=f"{listing(guarded)}, judged by {self.metric.key}",
+                do="leave one out",
             )
 
     def rule(self) -> LoopRule:
@@ -131,9 +132,15 @@ def plan_loop(
         SettingsError: a value is wrong, or a worktree is asked for outside git.
     """
     if mode not in tuple(LoopMode):
-        raise SettingsError(f"The mode of a loop must be one of {choices(LoopMode, mode)}", found=mode)
+        raise SettingsError(
+            f"The mode of a loop must be one of {choices(LoopMode, mode)}", found=mode, do=suggestion(mode, LoopMode)
+        )
     if smaller is not None and smaller not in SMALLER:
-        raise SettingsError(f"What is to be smaller must be one of {choices(SMALLER, smaller)}", found=smaller)
+        raise SettingsError(
+            f"What is to be smaller must be one of {choices(SMALLER, smaller)}",
+            found=smaller,
+            do=suggestion(smaller, SMALLER),
+        )
     if worktree:
         start = _at_commit(start)
     metric = start.metric() if isinstance(start, Outside) else judged_metric(start, score, lower=lower)

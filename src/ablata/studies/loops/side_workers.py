@@ -33,7 +33,9 @@ class LoopHelpers:
 
     def __init__(self, ledger: Ledger, name: str, workers: int) -> None:
         if not 1 <= workers <= _MOST:
-            raise SettingsError(f"Workers of a try must be 1 to {_MOST}", found=str(workers))
+            raise SettingsError(
+                f"Workers of a try must be 1 to {_MOST}", found=str(workers), do=f"--workers N from 1 to {_MOST}"
+            )
         self._ledger, self._name, self._count = ledger, name, workers - 1
         self.launch = new_launch()
 

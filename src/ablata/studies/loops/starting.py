@@ -58,6 +58,7 @@ def start_loop(ledger: Ledger, plan: LoopPlan, say: Callable[[str], None] = lamb
         raise RunError(
             "The score of a loop must be one that its runs record",
             found=f"no {plan.metric.key} of run {run.id}; it has {choices(names, plan.metric.key)}",
+            do="name one of these with --score",
         )
     took = duration((run.cost or {}).get("seconds"))
     say(f"the start, seed {plan.first_seed}: {plan.metric.name} {value:.6g} ({took})")

@@ -393,6 +393,7 @@ class LoopJudge:
                 else "none is undecided"
                 if number is None
                 else f"no proposal {number}",
+                do=f"see which there are: ablata loop status {self.name}",
             )
         row = open_again[0]
         if row.outcome == "discard":

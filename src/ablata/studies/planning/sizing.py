@@ -86,7 +86,9 @@ def run_pilot(
             parent = run.id
             if run.state != "completed":
                 raise RunError(
-                    "The control must run to its end", found=f"run {run.id}, seed {seed} {run.state_word}: {run.error}"
+                    "The control must run to its end",
+                    found=f"run {run.id}, seed {seed} {run.state_word}: {run.error}",
+                    do="mend the reason, and give the same command again",
                 )
         say(_told(ledger, study, run))
 

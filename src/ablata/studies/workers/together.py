@@ -53,7 +53,11 @@ class Together:
             return Together(_AUTO, True) if text == "auto" else Together()
         if text.isdecimal() and int(text) > 0:
             return Together(int(text))
-        raise SettingsError("--together must be auto, never or how many runs are trained as one", found=text)
+        raise SettingsError(
+            "--together must be auto, never or how many runs are trained as one",
+            found=text,
+            do="--together auto, or a number such as 4",
+        )
 
     def __str__(self) -> str:
         return "auto" if self.chosen else str(self.most)

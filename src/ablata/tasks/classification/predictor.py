@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from ablata.base.errors import DataError, SettingsError, choices
+from ablata.base.errors import DataError, SettingsError, choices, suggestion
 from ablata.base.files import refuse_no_image
 from ablata.data.classification.image_files import DecodeAndCrop, ImageFileSettings
 from ablata.data.drawing.contact_sheet import captioned
@@ -151,7 +151,11 @@ class ClassificationPredictor(Predictor):
         usual = next((name for name in self.protocols if name in PROTOCOLS), "plain")
         chosen = next((name for name in PROTOCOLS if name == (asked or usual)), None)
         if chosen is None:
-            raise SettingsError(f"--protocol must be one of {choices(PROTOCOLS, asked)}", found=str(asked))
+            raise SettingsError(
+                f"--protocol must be one of {choices(PROTOCOLS, asked)}",
+                found=str(asked),
+                do=suggestion(asked, PROTOCOLS),
+            )
         if eval_crop(chosen) != DEFAULT and not self.from_files:
             raise SettingsError(
                 "Protocols that cut images otherwise are for networks trained on image files",

@@ -172,7 +172,7 @@ class DetectionPredictor(Predictor):
         """
         refuse_file(options.output, self.title)
         if not 0 <= options.score_threshold <= 1:
-            raise SettingsError("--score must be from 0 to 1", found=f"{options.score_threshold:g}")
+            raise SettingsError("--score must be from 0 to 1", found=f"{options.score_threshold:g}", do="--score 0.5")
         # A protocol of the user's own is a way to score; images without labels are shown as they are.
         usual = next((name for name in self.protocols if is_protocol(name)), "coco")
         boxes = detection_protocol(options.protocol or usual).boxes

@@ -261,7 +261,11 @@ class DetectTask(DatasetTask[DetectionBatch]):
             check_labels(objects.labels, classes)
             most = objects.boxes.amax(0).tolist()
             if float(objects.boxes.min()) < 0 or most[2] > width + 0.5 or most[3] > height + 0.5:
-                raise DataError("Boxes must lie in their image", found=f"up to {most} in {width}x{height}")
+                raise DataError(
+                    "Boxes must lie in their image",
+                    found=f"up to {most} in {width}x{height}",
+                    do="clip the boxes to the image: ablata data check names the files",
+                )
         first = batch.narrow(0, 1)
         self.model.check(first.images, sizes_of(first))
         self.model.eval()
@@ -406,7 +410,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
             SettingsError: it is not from 0 to 1.
         """
         if not 0 <= threshold <= 1:
-            raise SettingsError("--score must be from 0 to 1", found=f"{threshold:g}")
+            raise SettingsError("--score must be from 0 to 1", found=f"{threshold:g}", do="--score 0.5")
         self.score_threshold = threshold
 
     def match_contract(self, contract: Mapping[str, Any]) -> None:

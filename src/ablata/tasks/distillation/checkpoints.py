@@ -102,7 +102,11 @@ def load_teacher(
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError("A teacher's checkpoint must fit its network", found=f"{path}: {error}") from None
+        raise CheckpointError(
+            "A teacher's checkpoint must fit its network",
+            found=f"{path}: {error}",
+            do="give the checkpoint of the recipe that teaches, or correct refine.teacher",
+        ) from None
     return network, state_digest(weights)
 
 
@@ -141,7 +145,11 @@ def stored_labels(
             saved = json.loads((opened.metadata() or {}).get("ablata", "null"))
             logits: Tensor = opened.get_tensor("logits")
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError("Soft labels must be readable", found=f"{path}: {error}") from None
+        raise CheckpointError(
+            "Soft labels must be readable",
+            found=f"{path}: {error}",
+            do="remove the file; the teacher then makes it anew",
+        ) from None
     for name, value in facts.items():
         if not isinstance(saved, dict) or saved.get(name) != value:
             there = saved.get(name) if isinstance(saved, dict) else None

@@ -58,7 +58,11 @@ class Teacher(ABC):
             CheckpointError: it does not fit.
         """
         if state:
-            raise CheckpointError("A frozen teacher keeps no state", found=listing(sorted(state)[:3]))
+            raise CheckpointError(
+                "A frozen teacher keeps no state",
+                found=listing(sorted(state)[:3]),
+                do="start the run anew; this checkpoint is of other settings",
+            )
 
 
 class StoredLabels(Teacher):
@@ -181,7 +185,11 @@ class EmaTeacher(Teacher):
             weights = {name.removeprefix("teacher."): value for name, value in state.items() if name != "teacher_step"}
             self.copy.load_state_dict(weights)
         except (KeyError, RuntimeError) as error:
-            raise CheckpointError("A checkpoint must hold the online teacher's state", found=str(error)) from None
+            raise CheckpointError(
+                "A checkpoint must hold the online teacher's state",
+                found=str(error),
+                do="start the run anew; this checkpoint is of other settings",
+            ) from None
 
 
 class PeerPair(nn.Module):
@@ -246,5 +254,9 @@ class Peer(Teacher):
             CheckpointError: it is no such state.
         """
         if set(state) != {"teacher_step"}:
-            raise CheckpointError("A checkpoint must hold the peer's step", found=listing(sorted(state)[:3]) or "none")
+            raise CheckpointError(
+                "A checkpoint must hold the peer's step",
+                found=listing(sorted(state)[:3]) or "none",
+                do="start the run anew; this checkpoint is of other settings",
+            )
         self.step = int(state["teacher_step"])

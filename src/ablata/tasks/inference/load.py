@@ -79,5 +79,9 @@ def assemble(
     try:
         network.load_state_dict(needed)
     except RuntimeError as error:
-        raise CheckpointError("Weights must fit the network", found=f"{source}: {error}") from None
+        raise CheckpointError(
+            "Weights must fit the network",
+            found=f"{source}: {error}",
+            do="take settings and weights from the same run or export",
+        ) from None
     return predictor(network.eval(), settings, contract, facts, source, code=code)

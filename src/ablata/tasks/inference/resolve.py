@@ -41,7 +41,7 @@ def find_model(
         UserError: nothing has that name, or what has it is damaged, or of a task without predictions.
     """
     if which not in ("last", "best"):
-        raise SettingsError("--checkpoint must be last or best", found=which)
+        raise SettingsError("--checkpoint must be last or best", found=which, do="--checkpoint best, or leave it out")
     named = export_place(ledger, reference) if Path(reference).name == reference else None
     for folder in (Path(reference).expanduser(), *([named] if named else [])):
         if is_exported(folder):

@@ -335,11 +335,13 @@ class ReidentifyTask(DistillableTask):
                 do="triplet=null data.sampling=shuffled",
             )
         parts = self.context.group.world_size * recipe.train.accumulate
-        if isinstance(sampling, Balanced) and recipe.triplet and recipe.train.batch_size % (parts * sampling.images):
+        whole = parts * sampling.images if isinstance(sampling, Balanced) else 1
+        if recipe.triplet is not None and recipe.train.batch_size % whole:
             raise SettingsError(
                 "The images of an identity must stay together: train.batch must be a multiple of "
-                f"data.sampling.images x processes x train.accumulate = {parts * sampling.images}",
+                f"data.sampling.images x processes x train.accumulate = {whole}",
                 found=f"train.batch={recipe.train.batch_size}",
+                do=f"train.batch={whole * max(1, recipe.train.batch_size // whole)}",
             )
 
     def _unanswerable(self) -> Iterator[str]:
@@ -353,6 +355,7 @@ class ReidentifyTask(DistillableTask):
                 raise DataError(
                     "Persons of the gallery must be seen by another camera than the one they are searched with",
                     found=f"none of {len(queries)} queries of {split} has such an image",
+                    do="put images of these persons by another camera into the gallery",
                 )
             if without:
                 yield f"{without} of {len(queries)} queries of {split} have no image by another camera: left out"

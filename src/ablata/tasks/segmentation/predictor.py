@@ -223,6 +223,7 @@ class SegmentationPredictor(Predictor):
                     raise DataError(
                         "A video needs a network of images of three bands",
                         found=f"one of {self.contract['channels']} bands",
+                        do="predict images of these bands, such as TIFF files",
                     )
                 return self._video(entry, protocol, output)
             if tile is None:

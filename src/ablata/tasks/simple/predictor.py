@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError, UserError, choices
+from ablata.base.errors import SettingsError, UserError, choices, suggestion
 from ablata.base.files import refuse_no_image
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.io.decode import open_image, to_rgb
@@ -83,7 +83,9 @@ class SimplePredictor(Predictor):
         """
         if options.protocol not in (None, *self.protocols):
             raise SettingsError(
-                f"--protocol must be one of {choices(self.protocols, options.protocol)}", found=str(options.protocol)
+                f"--protocol must be one of {choices(self.protocols, options.protocol)}",
+                found=str(options.protocol),
+                do=suggestion(options.protocol, self.protocols),
             )
         return self._predicted(inputs, options)
 
@@ -110,6 +112,7 @@ class SimplePredictor(Predictor):
             raise SettingsError(
                 f"{self.kind}.prepare_image must return an image of the shape trained on, {list(self.shape)}",
                 found=str(list(prepared.shape)),
+                do="resize or convert the image there",
             )
         return prepared
 

@@ -37,7 +37,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import Subset, default_collate
 
-from ablata.base.errors import AblataError, DataError, SettingsError, choices, listing, nearest
+from ablata.base.errors import AblataError, DataError, SettingsError, choices, listing, nearest, suggestion
 from ablata.base.metric import Metric
 from ablata.base.parts import user_modules
 from ablata.base.settings import INCIDENTAL, as_text, restore
@@ -311,7 +311,9 @@ class SimpleTask(Task[CollatedBatch]):
 
     def _split(self, name: str) -> Any:
         if name not in self.datasets:
-            raise DataError(f"The split must be one of {listing(self.datasets)}", found=name)
+            raise DataError(
+                f"The split must be one of {listing(self.datasets)}", found=name, do=suggestion(name, self.datasets)
+            )
         return self.datasets[name]
 
     def _terms(self, outputs: Any, batch: Any) -> dict[str, Tensor]:

@@ -90,5 +90,9 @@ def _trainer_state(path: Path) -> list[Mapping[str, Any]]:
     except (ValueError, RecursionError, KeyError, TypeError):
         history = None
     if not isinstance(history, list) or not all(isinstance(point, dict) for point in history):
-        raise DataError("trainer_state.json must hold a list `log_history`", found=f"{path}: none that can be read")
+        raise DataError(
+            "trainer_state.json must hold a list `log_history`",
+            found=f"{path}: none that can be read",
+            do="give a folder that the trainer has written, or the scores as CSV",
+        )
     return history

@@ -79,7 +79,11 @@ def read_database(path: Path, take: Take) -> list[TrackedRun]:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             return _runs(database, path.name, take)
     except sqlite3.Error as error:
-        raise DataError("An SQLite file of results must be MLflow's", found=f"{path}: {error}") from None
+        raise DataError(
+            "An SQLite file of results must be MLflow's",
+            found=f"{path}: {error}",
+            do="give MLflow's own database, or the scores as CSV",
+        ) from None
 
 
 def _runs(database: sqlite3.Connection, source: str, take: Take) -> list[TrackedRun]:
@@ -121,7 +125,9 @@ def _meta(path: Path) -> dict[str, Any]:
         meta = parse_yaml(read_text(path))
     except (YamlFileError, UnicodeDecodeError) as error:
         found = f"{path}: {' '.join(str(error).split())[:120]}"
-        raise DataError("MLflow's meta.yaml must be YAML", found=found) from None
+        raise DataError(
+            "MLflow's meta.yaml must be YAML", found=found, do="bring back the file, or leave its run out"
+        ) from None
     return meta if isinstance(meta, dict) else {}
 
 
@@ -129,5 +135,9 @@ def _value(line: str, path: Path) -> float:
     cells = line.split()
     value = number(cells[1]) if len(cells) > 1 else None
     if value is None:
-        raise DataError("A line of MLflow's metrics must be time, value and step", found=f"{path}: {line[:60]!r}")
+        raise DataError(
+            "A line of MLflow's metrics must be time, value and step",
+            found=f"{path}: {line[:60]!r}",
+            do="remove the line",
+        )
     return value

@@ -84,7 +84,11 @@ def read_json_rows(text: str, path: Path) -> Sequence[Mapping[str, Any]]:
     except ValueError:
         return _json_lines(text, path)
     except RecursionError:
-        raise DataError("A JSON file of results must not be nested deeply", found=str(path)) from None
+        raise DataError(
+            "A JSON file of results must not be nested deeply",
+            found=str(path),
+            do="write a list of flat objects, one a run",
+        ) from None
     if isinstance(document, dict):
         columns = {key: value for key, value in document.items() if isinstance(value, list)}
         if columns and len(columns) == len(document) and len({len(value) for value in columns.values()}) == 1:
@@ -92,7 +96,11 @@ def read_json_rows(text: str, path: Path) -> Sequence[Mapping[str, Any]]:
         return [document]
     if isinstance(document, list) and all(isinstance(row, dict) for row in document):
         return document
-    raise DataError("A JSON file of results must hold objects", found=f"{path}: a {type(document).__name__}")
+    raise DataError(
+        "A JSON file of results must hold objects",
+        found=f"{path}: a {type(document).__name__}",
+        do="write a list of objects, one a run",
+    )
 
 
 def _json_lines(text: str, path: Path) -> list[Mapping[str, Any]]:
@@ -191,7 +199,9 @@ def _separated(text: str, path: Path) -> list[Row]:
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
-        raise DataError("A table must be readable as CSV", found=f"{path}: {error}") from None
+        raise DataError(
+            "A table must be readable as CSV", found=f"{path}: {error}", do="save it again as CSV in UTF-8"
+        ) from None
     filled = [(number_, row) for number_, row in enumerate(rows, 1) if any(cell.strip() for cell in row)]
     names = [name.strip() for name in filled[0][1]]
     named = [name for name in names if name]

@@ -46,12 +46,20 @@ def read_points(path: Path) -> Iterator[tuple[int, str, float]]:
             content = file.read(length + 4) if length < 1 << 30 else b""
             if len(content) < length + 4:
                 if first:
-                    raise DataError("An event file must be TensorBoard's", found=f"{path}: its first record is none")
+                    raise DataError(
+                        "An event file must be TensorBoard's",
+                        found=f"{path}: its first record is none",
+                        do="leave the file out, or copy it again",
+                    )
                 return
             try:
                 yield from _scalars(content[:length])
             except BrokenMessageError as error:
-                raise DataError("An event file must be TensorBoard's", found=f"{path}: {error}") from None
+                raise DataError(
+                    "An event file must be TensorBoard's",
+                    found=f"{path}: {error}",
+                    do="leave the file out, or copy it again",
+                ) from None
             first = False
 
 

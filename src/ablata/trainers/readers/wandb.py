@@ -62,7 +62,11 @@ def read_wandb_file(path: Path, take: Take) -> TrackedRun:
                     for config in texts(message, 4):
                         settings |= _items(texts(config, 1))
     except BrokenMessageError as error:
-        raise DataError("A .wandb file must be of Weights & Biases", found=f"{path}: {error}") from None
+        raise DataError(
+            "A .wandb file must be of Weights & Biases",
+            found=f"{path}: {error}",
+            do="leave the file out, or copy it again",
+        ) from None
     scores = {key: value for key, value in (summary | chosen(points, take)).items() if not key.startswith("_")}
     return TrackedRun(
         name=name,
@@ -100,7 +104,11 @@ def _records(path: Path) -> Iterator[bytes]:
     """Yield the whole records of a log; one that is cut off at the end is left out."""
     content = path.read_bytes()
     if content[:4] != _HEAD:
-        raise DataError("A .wandb file must be of Weights & Biases", found=f"{path}: it begins otherwise")
+        raise DataError(
+            "A .wandb file must be of Weights & Biases",
+            found=f"{path}: it begins otherwise",
+            do="leave the file out, or copy it again",
+        )
     place, parts = 7, b""
     while place + 7 <= len(content):
         if (left := _BLOCK - place % _BLOCK) < 7:
