@@ -306,7 +306,9 @@ def python_page() -> str:
         "# Python\n\nEverything that `import ablata` gives. Names are loaded when they are first used, so the import "
         "itself costs nothing.\n"
     )
-    return text + "".join(_member(f"ablata.{name}", getattr(ablata, name)) for name in getattr(ablata, "__all__", ()))
+    members = [(f"ablata.{name}", getattr(ablata, name)) for name in getattr(ablata, "__all__", ())]
+    members += [(f"ablata.lab.{name}", getattr(ablata.lab, name)) for name in ablata.lab.__all__]
+    return text + "".join(_member(name, thing) for name, thing in members)
 
 
 def stats_page() -> str:

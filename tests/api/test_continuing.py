@@ -25,7 +25,7 @@ def test_a_continued_run_is_a_new_one_that_begins_with_the_old_weights(quick: ab
     assert ablata.continue_run(old.run, overrides={"train.steps": 2, **STILL}, seed=2).run != new.run
     assert ablata.evaluate(new.run).data == new.row.data
     with pytest.raises(RecordError, match="starts from it"):
-        ablata.remove_runs(old.run)
+        ablata.lab.remove_runs(old.run)
 
 
 def test_weights_that_do_not_fit_are_refused_before_anything_is_recorded(quick: ablata.Recipe) -> None:

@@ -199,7 +199,7 @@ def test_runs_of_a_loop_are_not_removed(loop: Callable[..., ablata.Loop], tmp_pa
     with Ledger(home=tmp_path / "home") as ledger:
         (run, *_) = ledger.runs.find()
         with pytest.raises(RecordError, match="in loop tune"):
-            ablata.remove_runs(run.id, confirm=lambda plan: True, ledger=ledger)
+            ablata.lab.remove_runs(run.id, confirm=lambda plan: True, ledger=ledger)
 
 
 def test_a_discarded_proposal_is_tried_again_as_a_new_one_with_runs_of_its_own(
@@ -266,7 +266,7 @@ def test_a_loop_is_renamed_removed_and_carried_elsewhere_where_it_can_be_read_al
             with pytest.raises(RecordError, match="goes on where it was started"):
                 ask()
         with pytest.raises(RecordError, match="ablata loop import"):
-            ablata.import_study(file, ledger=other)
+            ablata.lab.import_study(file, ledger=other)
         removed = remove_loop("tuned", ledger=other)
         assert removed is not None
         assert (len(removed.runs), other.runs.find(), other.loops.all()) == (runs, [], [])

@@ -44,9 +44,9 @@ def test_a_study_is_planned_run_read_reported_and_carried_away(asked: ablata.Stu
     with pytest.raises(SettingsError, match="terminal, markdown, html, json"):
         done.report(tmp_path / "asked.pdf", "pdf")
 
-    assert ablata.export_study("asked", tmp_path / "asked.ablata").runs == 4
+    assert ablata.lab.export_study("asked", tmp_path / "asked.ablata").runs == 4
     with ablata.Ledger(home=tmp_path / "other") as other:
-        assert ablata.import_study(tmp_path / "asked.ablata", ledger=other).taken == 4
+        assert ablata.lab.import_study(tmp_path / "asked.ablata", ledger=other).taken == 4
         assert ablata.study("asked", ledger=other).verdicts == done.verdicts
 
 

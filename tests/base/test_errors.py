@@ -37,7 +37,7 @@ def test_a_sentence_names_its_key_once() -> None:
 
 def test_every_error_of_the_users_says_what_to_do(subtests: pytest.Subtests) -> None:
     told = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, AblataError)}
-    told -= {"DivergedError", "LeaseLostError", "StoppedError"}  # what happened to a run, which the command goes on from
+    told -= {"DivergedError", "LeaseLostError", "StoppedError"}  # what became of a run, which is told beside them
     package = Path(ablata.__file__).parent
     for path in sorted(package.rglob("*.py")):
         if path == package / "base" / "fields.py":  # passes on what a validator said, whose sentence has the advice

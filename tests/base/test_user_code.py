@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from ablata.base.errors import SettingsError
+from ablata.base.imported_files import files_digest, module_files
 from ablata.base.parts import user_modules
 from ablata.base.settings import Settings
 from ablata.base.user_code import (
     CodeFolder,
     absolute,
-    files_digest,
     load_file,
-    module_files,
     parse_reference,
     portable,
     reference_of,

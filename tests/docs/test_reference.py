@@ -43,6 +43,8 @@ def test_recipes_commands_and_names_of_python_are_all_there(made: dict[str, str]
         assert f"\n## {command}\n" in made["reference/commands.md"]
     for name in getattr(ablata, "__all__", ()):
         assert f"\n## ablata.{name}\n" in made["reference/python.md"]
+    for name in ablata.lab.__all__:
+        assert f"\n## ablata.lab.{name}\n" in made["reference/python.md"]
     for name in stats.__all__:
         assert f"\n## ablata.stats.{name}\n" in made["reference/stats.md"]
 

@@ -10,21 +10,18 @@ from typing import Any
 import pytest
 
 from ablata.reports.replications.claims import Claim, ClaimView, NoiseView, NotebookView
+from ablata.reports.run_view import ArmCurves, CurveView, RunView, SeriesView
 from ablata.reports.view import (
-    ArmCurves,
     ArmView,
     ChangeView,
     CostView,
-    CurveView,
     EnvironmentView,
     Estimate,
     MetricView,
     PlanView,
     ProgressView,
     RuleView,
-    RunView,
     SeedView,
-    SeriesView,
     StudyView,
 )
 from ablata.stats import Noise, visibility

@@ -7,21 +7,10 @@ import pytest
 
 from ablata.reports.figures import Figures
 from ablata.reports.html import compare_page, study_page, templates
+from ablata.reports.run_view import ArmCurves, CurveView, RunView, SeriesView
 from ablata.reports.sections import Image, ImageSection, TableCell, TableSection
 from ablata.reports.study import cost_bars
-from ablata.reports.view import (
-    ArmCurves,
-    ArmView,
-    ChangeView,
-    CompareView,
-    CurveView,
-    MetricView,
-    PlanView,
-    RunView,
-    ScorePair,
-    SeriesView,
-    StudyView,
-)
+from ablata.reports.view import ArmView, ChangeView, CompareView, MetricView, PlanView, ScorePair, StudyView
 
 EVIL = "<script>alert(1)</script>\"'&\x1b[31m"
 VOID = {"meta", "img", "br", "hr", "input", "link"}

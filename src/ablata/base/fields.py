@@ -229,8 +229,17 @@ def explain(kind: type[BaseModel], error: Any) -> SettingsError:
     if error["type"] == "missing":
         return SettingsError(f"{path} must be given", found=f"nothing at {path}", do=f"add {path}=VALUE")
     if field is not None:
-        return SettingsError(f"{path} must be {describe(field, str(error['input'])[:80])}", found=found)
+        must = f"{path} must be {describe(field, str(error['input'])[:80])}"
+        return SettingsError(must, found=found, do=_fitting(path, field))
     return SettingsError(f"{path}: {error['msg']}", found=found)
+
+
+def _fitting(path: str, field: FieldInfo) -> str:
+    """Give a value of a field that is right: its default, where that can be written."""
+    default = field.default
+    if default is None or isinstance(default, bool | int | float | str):
+        return f"such as {path}={default if isinstance(default, str) else json.dumps(default)}, the default"
+    return f"give {path} such a value, or leave it out" if not field.is_required() else f"give {path} such a value"
 
 
 def _known(kind: type[BaseModel], field: FieldInfo | None, location: Sequence[Any]) -> str | None:

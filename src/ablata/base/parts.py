@@ -41,6 +41,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from ablata.base.errors import AblataError, SettingsError, choices, listing, nearest
 from ablata.base.fields import Incidental, Named, Opening, kind_of, marked, options
+from ablata.base.imported_files import module_files
 from ablata.base.settings import INCIDENTAL, ON_DISK, Settings, expand
 from ablata.base.user_code import (
     PACKAGE,
@@ -48,7 +49,6 @@ from ablata.base.user_code import (
     absolute,
     is_own,
     load_file,
-    module_files,
     module_of,
     parse_reference,
     reference_of,

@@ -1,4 +1,4 @@
-"""Users' own code: references such as `path/to/file.py:Class`, loaded, found again, and listed with what they import.
+"""Users' own code: references such as `path/to/file.py:Class`, loaded, and found again.
 
 A reference names a part that lies outside this package: `path/to/file.py:Name`, or `package.module:Name` of an
 installed package. Settings hold a file's reference with its absolute path, so that it means the same from every
@@ -8,24 +8,22 @@ fingerprint.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import importlib.util
-import os
 import re
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ablata.base.errors import SettingsError, choices, listing, nearest
+from ablata.base.imported_files import dotted_name, file_beside, import_folders, is_installed, module_files, path_of
 
 PACKAGE = __name__.partition(".")[0]
 _REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)|(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<attribute>\w+)")
@@ -139,7 +137,7 @@ def settled(text: str) -> str:
     """Return a reference that was resolved by its file, where it names a module that is the user's own."""
     reference = parse_reference(text)
     module = sys.modules.get(reference.module or "") if reference is not None else None
-    return f"{_path_of(module)}:{reference.name}" if reference and module and is_own(module) else text
+    return f"{path_of(module)}:{reference.name}" if reference and module and is_own(module) else text
 
 
 def references(tree: Any) -> list[str]:
@@ -221,7 +219,7 @@ def reference_of(thing: Any) -> str:
     `resolve`.
     """
     module, name = sys.modules.get(thing.__module__), thing.__qualname__
-    return f"{_path_of(module)}:{name}" if module is not None and is_own(module) else f"{thing.__module__}:{name}"
+    return f"{path_of(module)}:{name}" if module is not None and is_own(module) else f"{thing.__module__}:{name}"
 
 
 def module_of(thing: Any) -> ModuleType | None:
@@ -232,7 +230,7 @@ def module_of(thing: Any) -> ModuleType | None:
 def is_own(module: ModuleType) -> bool:
     """Tell whether a module is the user's: not of this package, nor Python's, nor installed in site-packages."""
     file = getattr(module, "__file__", None)
-    return isinstance(file, str) and not _is_installed(file)
+    return isinstance(file, str) and not is_installed(file)
 
 
 def load_file(file: Path, what: str = "part") -> ModuleType:
@@ -255,17 +253,17 @@ def load_file(file: Path, what: str = "part") -> ModuleType:
             found=f"{file}, looked for in {Path.cwd()}",
             do="give the path from this folder, or the whole path",
         )
-    folders = _import_folders(path)
+    folders = import_folders(path)
     for folder in map(str, reversed(folders)):
         if folder in sys.path:
             sys.path.remove(folder)
         sys.path.insert(0, folder)
     _forget_changed(folders)
-    known = next((module for module in [*sys.modules.values()] if is_own(module) and _path_of(module) == path), None)
+    known = next((module for module in [*sys.modules.values()] if is_own(module) and path_of(module) == path), None)
     if known is not None:
         _mark([known])
         return known
-    dotted = _dotted(path)
+    dotted = dotted_name(path)
     name = dotted if "." in dotted else f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     before = set(sys.modules)
     importlib.invalidate_caches()
@@ -342,25 +340,6 @@ def _installed(name: str, what: str) -> ModuleType:
         ) from None
 
 
-def _import_root(path: Path) -> Path:
-    """Return the folder from which a file is imported: the first above it that is no package."""
-    folder = path.parent
-    while (folder / "__init__.py").is_file() and folder != folder.parent:
-        folder = folder.parent
-    return folder
-
-
-def _dotted(path: Path) -> str:
-    """Return a file's name as a module, seen from its import root."""
-    parts = path.relative_to(_import_root(path)).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def _import_folders(path: Path) -> tuple[Path, ...]:
-    """Return where a file's imports are looked for: beside it, and where its package lies."""
-    return tuple(dict.fromkeys((path.parent, _import_root(path))))
-
-
 def _forget_changed(folders: Sequence[Path]) -> None:
     """Let modules of the user's be imported anew: those that changed, and those of other folders that hide one here."""
     here = {path.stem for folder in folders for path in folder.glob("*.py")}
@@ -369,7 +348,7 @@ def _forget_changed(folders: Sequence[Path]) -> None:
     known = {file: content for module in own.values() for file, content in vars(module).get(_CONTENTS, {}).items()}
     changed = {file for file, content in known.items() if _content(file) != content}
     for name, module in own.items():
-        hides = name.partition(".")[0] in here and _beside(name, folders) != _path_of(module)
+        hides = name.partition(".")[0] in here and file_beside(name, folders) != path_of(module)
         # A module that was imported inside a function has noted nothing itself.
         if hides or (changed and changed & {*vars(module).get(_CONTENTS, ()), *module_files([module])}):
             del sys.modules[name]
@@ -383,128 +362,3 @@ def _told(path: Path, shown: Path, error: BaseException) -> str:
         trace = trace.tb_next
     line = lines[-1] if lines else getattr(error, "lineno", "?")
     return f"{shown}, line {line}: {type(error).__name__}: {error}"
-
-
-def module_files(modules: Iterable[ModuleType]) -> tuple[Path, ...]:
-    """Return the files of modules and of all that they import, directly or not, as far as those are the user's own.
-
-    Not among them are this package, Python's library and what is installed in site-packages; an import inside a
-    function counts like one at the top.
-
-    Args:
-        modules: imported modules.
-    """
-    return imported_files(path for module in modules if (path := _path_of(module)) is not None)
-
-
-def imported_files(files: Iterable[Path]) -> tuple[Path, ...]:
-    """Return Python files and those of all modules that they import; as `module_files`, but nothing need be imported.
-
-    Args:
-        files: absolute, symbolic links resolved.
-    """
-    found: dict[Path, None] = {}
-    waiting = [(path, _import_folders(path)) for path in files]
-    while waiting:
-        path, folders = waiting.pop()
-        if path in found or path.suffix != ".py" or not path.is_file() or _is_installed(str(path)):
-            continue
-        found[path] = None
-        root = _import_root(path)
-        packages = [folder / "__init__.py" for folder in path.parents if folder != root and folder.is_relative_to(root)]
-        within = tuple(dict.fromkeys((*folders, root)))
-        waiting += [(file, within) for file in (*packages, *_imported(path, within))]
-    return tuple(sorted(found))
-
-
-def _imported(path: Path, folders: Sequence[Path]) -> Iterator[Path]:
-    """Give the files of the modules that a file's text imports, as far as they can be found."""
-    for name in imported_names(path):
-        for length in range(1, name.count(".") + 2):
-            part = ".".join(name.split(".")[:length])
-            file = _beside(part, folders) or _elsewhere(part)
-            if file is not None:
-                yield file
-
-
-def imported_names(path: Path) -> tuple[str, ...]:
-    """Return the names of the modules, and of what is taken from them, that a file's text imports."""
-    package = _dotted(path) if path.name == "__init__.py" else _dotted(path).rpartition(".")[0]
-    return _names_in(path.read_bytes(), package)
-
-
-@lru_cache(maxsize=256)
-def _names_in(source: bytes, package: str) -> tuple[str, ...]:
-    try:
-        return tuple(_walked(ast.parse(source), package))
-    except (SyntaxError, ValueError):
-        return ()
-
-
-def _walked(tree: ast.AST, package: str) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            called = getattr(node.func, "attr", getattr(node.func, "id", None))
-            if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
-                yield node.args[0].value
-
-
-def _beside(name: str, folders: Sequence[Path]) -> Path | None:
-    """Return the file of a module as it lies below the folders, in their order."""
-    for folder in folders:
-        place = folder.joinpath(*name.split("."))
-        for file in (place / "__init__.py", place.with_suffix(".py")):
-            if name and file.is_file():
-                return file.resolve()
-    return None
-
-
-def _elsewhere(name: str) -> Path | None:
-    """Return the file of a module that is imported already, or could be: that of a package of the user's own."""
-    module = sys.modules.get(name)
-    if module is not None:
-        return _path_of(module)
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    return Path(spec.origin).resolve() if spec is not None and spec.origin is not None else None
-
-
-def relative_names(files: Iterable[Path]) -> dict[Path, str]:
-    """Return files with their paths below the innermost folder from which all of them can be imported."""
-    files = sorted(files)
-    root = Path(os.path.commonpath([_import_root(file) for file in files])) if files else Path()
-    return {file: file.relative_to(root).as_posix() for file in files}
-
-
-def files_digest(files: Iterable[Path]) -> str:
-    """Return 16 hexadecimal digits of the names and contents of files, wherever the folder lies that holds them all."""
-    hasher = hashlib.sha256()
-    for file, name in relative_names(files).items():
-        content = file.read_bytes().replace(b"\r\n", b"\n")
-        hasher.update(f"{name}\0{len(content)}\0".encode())
-        hasher.update(content)
-    return hasher.hexdigest()[:16]
-
-
-def _path_of(module: ModuleType) -> Path | None:
-    file = getattr(module, "__file__", None)
-    return Path(file).resolve() if isinstance(file, str) else None
-
-
-@cache
-def _is_installed(file: str) -> bool:
-    """Tell whether a file belongs to this package, to Python, or to what is installed in site-packages."""
-    resolved = Path(file).resolve()
-    if {"site-packages", "dist-packages"} & set(resolved.parts) or not resolved.exists():
-        return True
-    own = Path(__file__).resolve().parents[1]
-    library = [Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib")]
-    return any(resolved.is_relative_to(folder) for folder in (own, *library))

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from ablata.reports.html import run_page as run_page
     from ablata.reports.html import study_page as study_page
     from ablata.reports.markdown import study_markdown as study_markdown
+    from ablata.reports.run_view import RunView as RunView
     from ablata.reports.terminal import study_report as study_report
     from ablata.reports.view import CompareView as CompareView
-    from ablata.reports.view import RunView as RunView
     from ablata.reports.view import StudyView as StudyView
     from ablata.reports.view import as_json as as_json
 
 _PLACES = {
     "CompareView": "ablata.reports.view",
-    "RunView": "ablata.reports.view",
+    "RunView": "ablata.reports.run_view",
     "StudyView": "ablata.reports.view",
     "as_json": "ablata.reports.view",
     "compare_page": "ablata.reports.html",

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ablata.base.errors import listing
 from ablata.base.quantities import duration, two_digits
 from ablata.records.events import AGAIN
 from ablata.records.ledger import Ledger
@@ -22,6 +21,7 @@ from ablata.records.questions.judged import Load, comparable_in_time, cost_of_ke
 from ablata.records.questions.scored_on import scored_on
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.reports.collect_runs import MOST_POINTS, arm_curves, cost_of, run_view
+from ablata.reports.costs import apart_notes, mean_cost, mean_seconds, time_notes
 from ablata.reports.factorial.confirmed import confirmed_words
 from ablata.reports.factorial.record import FactorialRecord
 from ablata.reports.factorial.view import FactorialView
@@ -33,13 +33,11 @@ from ablata.reports.pick import pick_view
 from ablata.reports.provenance import ENDED, code_notes, environments, fingerprints
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
+from ablata.reports.run_view import CurveView
 from ablata.reports.standing.evidence import account_views, corrected, history_view, pairing_of, wave_fields
 from ablata.reports.view import (
-    COSTS,
     ArmView,
     ChangeView,
-    CostView,
-    CurveView,
     Estimate,
     MetricView,
     PickView,
@@ -193,7 +191,11 @@ def study_view(
         fingerprints=fingerprints(placed),
         code_notes=code_notes(placed),
         impossible=_impossible(study),
-        time_notes=(*_time_notes(study, placed), *_apart_notes(study), *_without_items(study)),
+        time_notes=(
+            *time_notes([arm.name for arm in study.arms], placed, study.load, forked="fork" in study.row.spec),
+            *apart_notes(study.apart, study.rule.seeds, study.seeds.stop),
+            *_without_items(study),
+        ),
         aa=_aa(study),
         scored_on=_scored_on(ledger, study) if curves else "",
         history=history_view(study.rule, study.replay),
@@ -282,7 +284,7 @@ def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
             *((widened.words,) if widened else ()),
             *_failures(study, arm, runs),
         ),
-        cost=_mean_cost(runs, study.load),
+        cost=mean_cost(runs, study.load),
         recipe_hash=arm.recipe_hash,
     )
 
@@ -316,7 +318,7 @@ def _reason(study: _Study, outcome: Outcome, runs: Sequence[RunRow]) -> str:
     if extendable:
         rule = replace(rule, alpha=wave_level(rule.alpha, len(rules_of(spec))))
     found = to_settle(outcome.last.effect, noise, len(study.arms) - 1, rule)
-    seconds = _mean_seconds(runs)
+    seconds = mean_seconds(runs)
     # Seeds already seen are no new evidence: a study that is made larger for what they showed would break its promise.
     cost = f", about {duration(2 * found.seeds * seconds)}" if found.seeds and seconds is not None else ""
     fresh = f"about {found.seeds} fresh seeds (--first-seed {study.seeds.stop}{cost})"
@@ -355,58 +357,11 @@ def _change(text: str) -> ChangeView:
     return ChangeView(key=key, old=old, new=new) if colon and arrow else ChangeView(key=text, old="", new="")
 
 
-def _mean_cost(runs: Sequence[RunRow], load: Load | None) -> CostView:
-    """Mean of what the completed runs cost, each kind over the runs that measured it; times only of one load's runs."""
-    completed = [run for run in runs if run.state == "completed"]
-    means = {}
-    for kind in COSTS:
-        counted = [run for run in completed if kind != "seconds" or (load is not None and load_of(run) == load)]
-        found = [value for run in counted if (value := getattr(cost_of(run), kind)) is not None]
-        means[kind] = math.fsum(found) / len(found) if found else None
-    return CostView(**means)
-
-
-def _mean_seconds(runs: Sequence[RunRow]) -> float | None:
-    """Mean time of the completed runs under whatever load, to estimate with; None if none was measured."""
-    found = [cost.seconds for run in runs if run.state == "completed" and (cost := cost_of(run)).seconds is not None]
-    return math.fsum(found) / len(found) if found else None
-
-
-def _time_notes(study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
-    """Say which arms' times cannot be compared, and why."""
-    done = [(arm, run) for arm, run in placed if run.state == "completed"]
-    load = study.load
-    timed = {arm for arm, run in done if load is not None and load_of(run) == load}
-    left = [arm.name for arm in study.arms if arm.name in {name for name, _ in done} - timed]
-    if not left:
-        return ()
-    whose = "The times of the runs" if not timed else f"The times of {listing(left)}"
-    why = (
-        "these runs were trained in another launch, or resumed in a second one, where the machine may have been busier"
-        if timed
-        else "each was resumed in a second launch, or its launch was not recorded"
-    )
-    if "fork" in study.row.spec:
-        why = "these runs were trained from other steps on, in another launch, or resumed in a second one"
-    return (f"{whose} cannot be compared{' with the others' if timed else ''}: {why}.",)
-
-
 def _incomparable(study: _Study) -> bool:
     """Tell whether no verdict could be reached since too few rows can be compared in time."""
     judged = max((outcome.seeds for outcome in study.outcomes.values()), default=0)
     too_few = bool(study.apart) and judged < study.rule.first_look and study.factorial is None
     return study.row.state == "finished" and too_few
-
-
-def _apart_notes(study: _Study) -> tuple[str, ...]:
-    """Say which seeds are left out of the verdicts of a study of times, and what helps."""
-    if not study.apart:
-        return ()
-    rows = f"{len(study.apart)} of {study.rule.seeds} seeds"
-    return (
-        f"{rows} ({listing(map(str, study.apart))}) are left out of the verdicts: control and arms were not trained in "
-        f"one launch there. Seeds that are new to the lab are trained in one: --first-seed {study.seeds.stop}.",
-    )
 
 
 def _plan(ledger: Ledger, study: _Study) -> PlanView:
@@ -445,7 +400,7 @@ def _progress(study: _Study, arms: Sequence[ArmView]) -> ProgressView:
     states = [seed.state for arm in arms for seed in arm.seeds if seed.state != "closed"]
     done, running = sum(state in ENDED for state in states), states.count("running")
     runs = [[study.runs[arm.name, seed.seed] for seed in arm.seeds if seed.state in ENDED] for arm in arms]
-    seconds = [mean for one in runs if (mean := _mean_seconds(one)) is not None]
+    seconds = [mean for one in runs if (mean := mean_seconds(one)) is not None]
     left = None
     if seconds and done < len(states):
         left = (len(states) - done) * math.fsum(seconds) / len(seconds) / _workers(study.runs.values())

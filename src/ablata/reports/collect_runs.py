@@ -15,17 +15,8 @@ from ablata.records.questions.judged import TIMES, load_of
 from ablata.records.removal import run_bytes
 from ablata.records.rows import Curve, RunRow
 from ablata.records.run_folder.evaluations import EVALUATOR, comparable, later_scores
-from ablata.reports.view import (
-    ArmCurves,
-    ChangeView,
-    CompareView,
-    CostView,
-    CurveView,
-    EnvironmentView,
-    RunView,
-    ScorePair,
-    SeriesView,
-)
+from ablata.reports.run_view import ArmCurves, CurveView, RunView, SeriesView
+from ablata.reports.view import ChangeView, CompareView, CostView, EnvironmentView, ScorePair
 
 MOST_POINTS = 400
 """Positions kept of a logged curve; a page draws fewer still."""

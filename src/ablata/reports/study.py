@@ -15,6 +15,7 @@ from ablata.reports.plots.bars import LabeledBar, bars
 from ablata.reports.plots.curves import panel
 from ablata.reports.plots.forest import forest
 from ablata.reports.rounds import rounds_table
+from ablata.reports.run_view import CurveView, RunView
 from ablata.reports.sections import (
     EnvironmentSection,
     FigureSection,
@@ -27,7 +28,7 @@ from ablata.reports.sections import (
     TermsSection,
 )
 from ablata.reports.standing.words import standing_words
-from ablata.reports.view import COSTS, ArmView, CurveView, RunView, StudyView
+from ablata.reports.view import COSTS, ArmView, StudyView
 from ablata.reports.words import change_words, glossary, reading_words, verdict_words
 
 MANY_PANELS = 24

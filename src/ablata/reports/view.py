@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ablata.reports.factorial.view import FactorialView
+from ablata.reports.run_view import CurveView, RunView
 
 if TYPE_CHECKING:
     from ablata.stats import AaResult
@@ -274,72 +275,12 @@ class ArmView:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesView:
-    """One logged curve of one run.
-
-    Args:
-        seed: the run's seed.
-        x: positions (steps or epochs), rising.
-        y: values, one a position; they may be NaN or infinite.
-        state: the run's state; only completed runs count in a mean.
-    """
-
-    seed: int
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    state: str = "completed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmCurves:
-    """The curves of one arm, one a seed."""
-
-    arm: str
-    series: tuple[SeriesView, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurveView:
-    """One logged quantity over training, for every arm that logged it; `axis` names the positions."""
-
-    name: str
-    arms: tuple[ArmCurves, ...]
-    axis: str = "step"
-
-
-@dataclass(frozen=True, kw_only=True)
 class EnvironmentView:
     """One environment class: its hash, what it consists of, and how many of the study's runs it carried."""
 
     name: str
     items: tuple[tuple[str, str], ...]
     runs: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunView:
-    """One run as a table row.
-
-    `link` is relative to the page, `settings` tell it from the recipe's defaults and from the runs beside it, `studies`
-    are those that use it, as `study:arm`, `bytes` is the size of its folder.
-    """
-
-    id: str
-    seed: int
-    state: str
-    arm: str = ""
-    recipe: str = ""
-    recipe_hash: str = ""
-    attempt: int = 1
-    environment: str = ""
-    scores: tuple[tuple[str, float], ...] = ()
-    seconds: float | None = None
-    created: str = ""
-    link: str = ""
-    error: str = ""
-    settings: tuple[str, ...] = ()
-    studies: tuple[str, ...] = ()
-    bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import DataError, SettingsError, UserError
+from ablata.base.imported_files import files_digest, module_files
 from ablata.base.parts import user_modules
 from ablata.base.settings import expand, files_named, placed, restore, settings_hash
-from ablata.base.user_code import CodeFolder, files_digest, module_files, references
+from ablata.base.user_code import CodeFolder, references
 from ablata.recipes.index import load_recipe, restore_recipe
 from ablata.records.defaults import has_defaults, keep_defaults
 from ablata.records.fingerprint import code_fingerprint, environment, environment_class

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, choices, listing
-from ablata.base.user_code import relative_names
+from ablata.base.imported_files import relative_names
 from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
 from ablata.records.questions.account import BEFORE, EXPLORATORY, SEEN

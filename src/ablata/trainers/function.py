@@ -14,19 +14,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo
 
 from ablata.base.errors import RunError, SettingsError, listing
+from ablata.base.imported_files import files_digest, imported_names, module_files
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, parse, parse_value
 from ablata.base.settings import INCIDENTAL, ON_DISK, QUICK, Settings
-from ablata.base.user_code import (
-    absolute,
-    files_digest,
-    imported_names,
-    module_files,
-    module_of,
-    parse_reference,
-    reference_of,
-    resolve,
-)
+from ablata.base.user_code import absolute, module_of, parse_reference, reference_of, resolve
 from ablata.records.fingerprint import COMPUTING, code_fingerprint
 from ablata.trainers.arguments import Arguments
 from ablata.trainers.given import lower_is_better

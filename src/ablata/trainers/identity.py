@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ablata.base.errors import DataError
-from ablata.base.user_code import imported_files
+from ablata.base.imported_files import imported_files
 from ablata.trainers.command import Command
 from ablata.trainers.git import Repository, git_commit, git_state, program_files, repository_of
 from ablata.trainers.source_files import is_source, source_files

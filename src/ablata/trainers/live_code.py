@@ -20,7 +20,8 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
-from ablata.base.user_code import PACKAGE, files_digest, is_own, module_files, module_of
+from ablata.base.imported_files import files_digest, module_files
+from ablata.base.user_code import PACKAGE, is_own, module_of
 from ablata.records.fingerprint import code_fingerprint
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, PurePath)

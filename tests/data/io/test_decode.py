@@ -15,6 +15,7 @@ from torchvision.transforms import functional as reference
 
 from ablata.base.errors import DataError
 from ablata.data.io import decode
+from ablata.data.io.bit_depth import refuse_dark
 from ablata.data.io.crop import (
     Backend,
     backend_name,
@@ -25,16 +26,7 @@ from ablata.data.io.crop import (
     shrink_factor,
     torch_resize,
 )
-from ablata.data.io.decode import (
-    Decoder,
-    ImageRules,
-    decode_array,
-    decode_rgb,
-    open_image,
-    refuse_dark,
-    to_rgb,
-    upright_size,
-)
+from ablata.data.io.decode import Decoder, ImageRules, decode_array, decode_rgb, open_image, to_rgb, upright_size
 
 DECODERS = get_args(Decoder)
 
@@ -326,9 +318,9 @@ def test_bits_that_count_in_sixteen_make_black_and_white() -> None:
         _, facts = decode_rgb(open_image(content, "it"), "it")
         assert 4095 <= facts.highest < 1 << 13
         with pytest.raises(DataError, match=r"data\.bits=12 \(0 to 4,095"):
-            refuse_dark([facts.highest], ImageRules())
-        refuse_dark([facts.highest, 1 << 14], ImageRules())
-        refuse_dark([facts.highest], ImageRules(bits=16))
+            refuse_dark([facts.highest], says_depth=False)
+        refuse_dark([facts.highest, 1 << 14], says_depth=False)
+        refuse_dark([facts.highest], says_depth=ImageRules(bits=16).says_depth)
     with pytest.raises(DataError, match=r"values 0 to 4095 are not 10-bit \(data\.bits=10\)"):
         to_rgb(open_image(_encoded(Image.fromarray(ramp), "PNG"), "it"), "it", ImageRules(bits=10))
 

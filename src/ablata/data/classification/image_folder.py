@@ -13,7 +13,8 @@ from ablata.base.files import read_text
 from ablata.data.classification.file_list import Listing, screen
 from ablata.data.classification.image_files import ImageFileDataset, ImageFileSettings, assemble
 from ablata.data.classification.inspection import ImageFinding, inspect_images
-from ablata.data.io.decode import IMAGE_SUFFIXES, refuse_dark
+from ablata.data.io.bit_depth import refuse_dark
+from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.walk import files_under
 from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.locate import find_root
@@ -180,7 +181,7 @@ class ImageFolder(ImageFileSettings):
             source: inspect_images(files, f"{digests[source][:32]}-{source}", cache, rules)
             for source, files in found.files.items()
         }
-        refuse_dark((int(value) for file in seen.values() for value in file.highest), rules)
+        refuse_dark((int(value) for file in seen.values() for value in file.highest), says_depth=rules.says_depth)
         left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
         contents = file_digests(left.root, [file for file in left.hashed if file.is_file()], cache)
         train, val = ([file for file in left.files[source] if isinstance(file, Path)] for source in SOURCES)

@@ -14,7 +14,8 @@ import torch
 
 from ablata.data.classification.file_list import Listing
 from ablata.data.classification.inspection import ImageFinding, in_threads, inspect_image
-from ablata.data.io.decode import DARK, RULES, ImageRules, bits_advice, dark_detail
+from ablata.data.io.bit_depth import DARK, bits_advice, dark_detail
+from ablata.data.io.decode import RULES, ImageRules
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import BatchIndices

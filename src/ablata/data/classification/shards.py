@@ -27,7 +27,8 @@ from ablata.base.files import atomic_path
 from ablata.data.classification.file_list import Listing, screen
 from ablata.data.classification.image_files import ImageFileDataset, ImageFileSettings, assemble
 from ablata.data.classification.inspection import ImageFinding, inspect_images
-from ablata.data.io.decode import IMAGE_SUFFIXES, refuse_dark
+from ablata.data.io.bit_depth import refuse_dark
+from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.cache import combined
 from ablata.data.loading.locate import find_root
@@ -233,7 +234,7 @@ class Shards(ImageFileSettings):
             for source, files in found.files.items()
             if isinstance(files, Members)
         }
-        refuse_dark((int(value) for file in seen.values() for value in file.highest), rules)
+        refuse_dark((int(value) for file in seen.values() for value in file.highest), says_depth=rules.says_depth)
         left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
         return assemble(self, left, _fingerprint(found, left), cache)
 

@@ -21,17 +21,8 @@ from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.problems import Findings, OnInvalid
-from ablata.data.io.decode import (
-    DARK,
-    IMAGE_SUFFIXES,
-    MUST_BE_BRIGHT,
-    ImageRules,
-    bits_advice,
-    dark_detail,
-    decode_rgb,
-    open_image,
-    upright_size,
-)
+from ablata.data.io.bit_depth import DARK, MUST_BE_BRIGHT, bits_advice, dark_detail
+from ablata.data.io.decode import IMAGE_SUFFIXES, ImageRules, decode_rgb, open_image, upright_size
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.headers import orientation_of, page_count, stored_bits
 from ablata.data.io.read_settings import ImageReadSettings

@@ -10,17 +10,18 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ablata.base.errors import DataError
+from ablata.data.io.bit_depth import deep_colors, eight_bits, highest_value
 from ablata.data.io.headers import (
     as_stored,
     header_size,
@@ -45,8 +46,6 @@ MOST_PIXELS = 178_956_970
 """PIL refuses larger images, which may be made to fill a memory."""
 QUIET_PIXELS = MOST_PIXELS // 2
 """Beyond it PIL warns."""
-DARK = 1 << 14
-"""Where no value of a set's 16-bit files reaches this, they hold 14 bits at most, and would come out black."""
 
 _DECODING = (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError)
 _LARGE = threading.RLock()
@@ -263,15 +262,15 @@ def decode_rgb(image: Image.Image, where: str, rules: ImageRules = RULES) -> tup
         turn_to_page(image, where, rules.page)
         orientation, bits = orientation_of(image), stored_bits(image)
         scaled = rules.span is not None or rules.bits not in (None, 16)
-        deep = _deep_colors(image) if bits == 16 and scaled else None
+        deep = deep_colors(image) if bits == 16 and scaled else None
         image.load()
-        facts = ImageFacts(orientation, _highest(image, bits), _transparent(image), image.mode)
+        facts = ImageFacts(orientation, highest_value(image, bits), _transparent(image), image.mode)
         applied, tiff = rules.orientation == "applied", image.format == "TIFF"
         place = upright if applied else as_stored
         image = place(image, orientation)
         if deep is not None or (rules.bands is not None and len(image.getbands()) > 1 and image.mode != "P"):
             pixels = np.asarray(image) if deep is None else deep
-            chosen = _eight_bits(_three(pixels, rules), rules.bits if deep is not None else 8, rules.span)
+            chosen = eight_bits(_three(pixels, rules), rules.bits if deep is not None else 8, rules.span)
             made = Image.fromarray(chosen)
             # OpenCV gives the pixels as they are stored.
             return (turned(made, orientation) if deep is not None and applied else made), facts
@@ -301,7 +300,7 @@ def _banded(image: BandedTiff, where: str, rules: ImageRules) -> tuple[Image.Ima
     _refuse_absent(bands, count)
     values = image.chosen(bands)
     deep = values.dtype == np.uint16
-    made = Image.fromarray(_eight_bits(values, (rules.bits or 16) if deep else 8, rules.span))
+    made = Image.fromarray(eight_bits(values, (rules.bits or 16) if deep else 8, rules.span))
     orientation = image.layout.orientation
     facts = ImageFacts(orientation, int(values.max(initial=0)) if deep else 0, 0, image.mode)
     return (turned(made, orientation) if rules.orientation == "applied" else made), facts
@@ -322,58 +321,16 @@ def _refuse_absent(bands: tuple[int, ...], count: int) -> None:
         raise _BandsError(f"data.bands={list(bands)} of {count} bands, counted from 0")
 
 
-def _highest(image: Image.Image, bits: int) -> int:
-    if bits != 16:
-        return 0
-    if image.mode.startswith("I"):
-        return int(np.asarray(image).max(initial=0))
-    # PIL keeps the upper eight bits of colours.
-    return max(int(np.asarray(image).max(initial=0)), 0) << 8 | 255
-
-
 def _transparent(image: Image.Image) -> int:
     if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in image.info:
         return 0
     return int((np.asarray(image.convert("RGBA"))[..., 3] != 255).sum())
 
 
-def _deep_colors(image: Image.Image) -> np.ndarray | None:
-    """Return uint16 [H, W, C] of a 16-bit file of colours, of which PIL keeps the upper eight bits; None of others."""
-    stream: Any = getattr(image, "fp", None)
-    if image.mode not in ("RGB", "RGBA", "RGBX") or stream is None:
-        return None
-    place = stream.tell()
-    stream.seek(0)
-    content = stream.read()
-    stream.seek(place)
-    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
-    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
-        raise ValueError("16-bit colours that OpenCV cannot decode: write them as 8 bits")
-    return pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]
-
-
 def _three(pixels: np.ndarray, rules: ImageRules) -> np.ndarray:
     bands = rules.bands or (0, 1, 2)
     _refuse_absent(bands, pixels.shape[2])
     return np.ascontiguousarray(pixels[..., list(bands)])
-
-
-def _eight_bits(values: np.ndarray, bits: int | None, span: tuple[float, float] | None = None) -> np.ndarray:
-    """Scale values of so many bits to 8, or those of a range, beside which all is black or white."""
-    if bits == 8 and values.dtype == np.uint8:
-        return values
-    if span is not None:
-        low, high = span
-        share = (np.clip(values.astype(np.float64), low, high) - low) / (high - low)
-        spread: np.ndarray = np.floor(share * 255 + 0.5).astype(np.uint8)
-        return spread
-    most = (1 << (bits or 16)) - 1
-    if values.min(initial=0) < 0 or values.max(initial=0) > most:
-        limit = "16-bit" if most == 65535 else f"{bits}-bit (data.bits={bits})"
-        raise ValueError(f"values {values.min()} to {values.max()} are not {limit}")
-    scaled: np.ndarray = ((values.astype(np.int64) * 255 + most // 2) // most).astype(np.uint8)
-    return scaled
 
 
 def turn_to_page(image: Opened, where: str, page: int | None) -> Opened:
@@ -412,9 +369,9 @@ def _colors(
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):
-        return Image.fromarray(_eight_bits(np.asarray(image), bits, span)).convert("RGB")
+        return Image.fromarray(eight_bits(np.asarray(image), bits, span)).convert("RGB")
     if image.mode == "F" and span is not None:
-        return Image.fromarray(_eight_bits(np.nan_to_num(np.asarray(image)), bits, span)).convert("RGB")
+        return Image.fromarray(eight_bits(np.nan_to_num(np.asarray(image)), bits, span)).convert("RGB")
     if image.mode == "F":
         raise ValueError("floating point pixels have no fixed range: set data.span=[LOW,HIGH], which become black and "
                          "white")  # fmt: skip
@@ -427,39 +384,6 @@ def _colors(
         upper = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", upper.size, "white"), upper).convert("RGB")
     return image.convert("RGB")
-
-
-def refuse_dark(highest: Iterable[int], rules: ImageRules) -> None:
-    """Check that a set's 16-bit files use their range.
-
-    Args:
-        highest: of each image, `ImageFacts.highest`.
-        rules: they were decoded by.
-
-    Raises:
-        DataError: no value needs more than 14 bits, and the rules do not say how many there are.
-    """
-    deep = [value for value in highest if value]
-    if not rules.says_depth and deep and max(deep) < DARK:
-        raise DataError(MUST_BE_BRIGHT, found=f"{len(deep)} images: {dark_detail(max(deep))}",
-                        do=bits_advice(max(deep)))  # fmt: skip
-
-
-MUST_BE_BRIGHT = "The values of 16-bit images must fill their range, or data.bits must say how many bits count"
-
-
-def dark_detail(highest: int) -> str:
-    """Say how dark 16-bit images are that reach at most this value."""
-    return f"values up to {highest:,} of 65,535, which come out as {round(highest / 257)} of 255: nearly black"
-
-
-def bits_advice(highest: int) -> str:
-    """Say which setting makes 16-bit images bright that reach at most this value."""
-    bits = max(highest.bit_length(), 8)
-    return (
-        f"set data.bits={bits} (0 to {(1 << bits) - 1:,} become black to white), or data.span=[LOW,{highest}], or "
-        "data.bits=16 to leave them as they are"
-    )
 
 
 class _BandsError(ValueError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ablata.data.io.decode import DARK, ImageRules, bits_advice, dark_detail
+from ablata.data.io.bit_depth import DARK, bits_advice, dark_detail
+from ablata.data.io.decode import ImageRules
 from ablata.data.label_tools.finding import LabelFinding
 from ablata.data.label_tools.survey import Survey
 from ablata.data.labels.layout import LabeledFolder, Sample, propose_suffixes

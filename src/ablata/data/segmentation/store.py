@@ -15,16 +15,8 @@ from torch import Tensor
 
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
-from ablata.data.io.decode import (
-    COLORS,
-    MOST_PIXELS,
-    RULES,
-    ImageRules,
-    decode_bands,
-    open_image,
-    refuse_dark,
-    upright_size,
-)
+from ablata.data.io.bit_depth import refuse_dark
+from ablata.data.io.decode import COLORS, MOST_PIXELS, RULES, ImageRules, decode_bands, open_image, upright_size
 from ablata.data.io.headers import orientation_of
 from ablata.data.io.masks import load_mask, open_mask
 from ablata.data.labels.mask_files import Palettes, palette_of, raw_values, size_advice
@@ -147,7 +139,7 @@ def decoded_pairs(
             decoded = _ahead(pool, partial(_decoded, table=table, rules=rules), pairs, max(1, MOST_PIXELS // largest))
             write_pairs(draft, sizes, _checked(pairs, decoded, palettes, highest), rules.channels)
         palettes.refuse("FOLDER")
-        refuse_dark(highest, rules)
+        refuse_dark(highest, says_depth=rules.says_depth)
         return {}
 
     folder, _ = stored_arrays(cache / "decoded" / f"{name}-{table.digest}-{rules.key()}{_VERSION}", cache, fill)

@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ablata.base.imported_files import files_digest
 from ablata.base.settings import expand
-from ablata.base.user_code import files_digest
 from ablata.stats.assumptions.aa_test import FEWEST_RUNS
 from ablata.studies.identity import outside_data, own_files, recipe_code
 from ablata.studies.study import CONTROL, Study, study_name

@@ -9,8 +9,8 @@ from typing import Any
 
 from ablata.base.errors import AblataError, DivergedError, LeaseLostError, StoppedError
 from ablata.base.generators import result_of
+from ablata.base.imported_files import module_files, relative_names
 from ablata.base.parts import user_modules
-from ablata.base.user_code import module_files, relative_names
 from ablata.engine.checkpoints import Attempt
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.loop import Part

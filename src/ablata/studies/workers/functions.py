@@ -17,8 +17,8 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from ablata.base.errors import AblataError, LeaseLostError, StoppedError
+from ablata.base.imported_files import relative_names
 from ablata.base.quantities import duration
-from ablata.base.user_code import relative_names
 from ablata.engine.reporting import Reporter
 from ablata.records.fingerprint import PACKAGE
 from ablata.records.run_folder.code import keep_code

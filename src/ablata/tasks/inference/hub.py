@@ -20,8 +20,9 @@ from torch import Tensor
 
 from ablata.base.errors import CheckpointError, reason
 from ablata.base.files import atomic_path, draft_folder, write_text
+from ablata.base.imported_files import module_files, relative_names
 from ablata.base.parts import user_modules
-from ablata.base.user_code import CodeFolder, module_files, parse_reference, portable, relative_names
+from ablata.base.user_code import CodeFolder, parse_reference, portable
 from ablata.base.version import __version__
 from ablata.engine.predictor import Predictor
 from ablata.models.backbones.weights import Loadable

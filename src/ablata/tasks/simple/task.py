@@ -38,10 +38,11 @@ from torch import Tensor, nn
 from torch.utils.data import Subset, default_collate
 
 from ablata.base.errors import AblataError, DataError, SettingsError, choices, listing, nearest, suggestion
+from ablata.base.imported_files import files_digest, module_files
 from ablata.base.metric import Metric
 from ablata.base.parts import user_modules
 from ablata.base.settings import INCIDENTAL, as_text, restore
-from ablata.base.user_code import CodeFolder, files_digest, module_files
+from ablata.base.user_code import CodeFolder
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Recipe
