@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ablata.reports.replications.claims import Claim, ClaimView, NoiseView, NotebookView
-from ablata.reports.run_view import ArmCurves, CurveView, RunView, SeriesView
+from ablata.reports.run_views import ArmCurves, CurveView, RunView, SeriesView
 from ablata.reports.view import (
     ArmView,
     ChangeView,

@@ -7,7 +7,7 @@ import pytest
 
 from ablata.reports.figures import Figures
 from ablata.reports.html import compare_page, study_page, templates
-from ablata.reports.run_view import ArmCurves, CurveView, RunView, SeriesView
+from ablata.reports.run_views import ArmCurves, CurveView, RunView, SeriesView
 from ablata.reports.sections import Image, ImageSection, TableCell, TableSection
 from ablata.reports.study import cost_bars
 from ablata.reports.view import ArmView, ChangeView, CompareView, MetricView, PlanView, ScorePair, StudyView

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from ablata.reports.console import plain_lines, show
 from ablata.reports.figures import Figures
-from ablata.reports.run_view import RunView
+from ablata.reports.run_views import RunView
 from ablata.reports.terminal import compare_report, forest_lines, runs_json, runs_table, study_report, verdict_table
 from ablata.reports.view import (
     ArmView,

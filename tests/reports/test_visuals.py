@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ablata.records.run_folder.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.reports.html import run_page
-from ablata.reports.run_view import RunView
+from ablata.reports.run_views import RunView
 from ablata.reports.sections import GridSection, ImageSection
 from ablata.reports.visuals import class_bars, class_table, run_sections
 

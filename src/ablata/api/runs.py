@@ -21,7 +21,7 @@ from ablata.records.run_folder.gallery import read_gallery
 from ablata.reports.collect_runs import compare_view, run_curves, run_view, run_views
 from ablata.reports.evaluated import evaluation_sections
 from ablata.reports.html import run_page
-from ablata.reports.run_view import RunView
+from ablata.reports.run_views import RunView
 from ablata.reports.view import CompareView
 from ablata.reports.visuals import run_sections
 

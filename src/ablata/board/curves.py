@@ -14,7 +14,7 @@ from markupsafe import Markup
 from ablata.board.sections import CurvesSection, Field
 from ablata.reports.plots.curves import band, finite
 from ablata.reports.plots.drawing import Scale, element, image, join, line, path, reach, text, tick_labels, ticks
-from ablata.reports.run_view import ArmCurves, CurveView, SeriesView
+from ablata.reports.run_views import ArmCurves, CurveView, SeriesView
 
 LARGE, SMALL = (1000.0, 360.0), (520.0, 250.0)
 """Width and height of a plot that stands alone, and of one beside others."""

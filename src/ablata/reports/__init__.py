@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ablata.reports.html import run_page as run_page
     from ablata.reports.html import study_page as study_page
     from ablata.reports.markdown import study_markdown as study_markdown
-    from ablata.reports.run_view import RunView as RunView
+    from ablata.reports.run_views import RunView as RunView
     from ablata.reports.terminal import study_report as study_report
     from ablata.reports.view import CompareView as CompareView
     from ablata.reports.view import StudyView as StudyView
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "CompareView": "ablata.reports.view",
-    "RunView": "ablata.reports.run_view",
+    "RunView": "ablata.reports.run_views",
     "StudyView": "ablata.reports.view",
     "as_json": "ablata.reports.view",
     "compare_page": "ablata.reports.html",

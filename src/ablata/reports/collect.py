@@ -33,7 +33,7 @@ from ablata.reports.pick import pick_view
 from ablata.reports.provenance import ENDED, code_notes, environments, fingerprints
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
-from ablata.reports.run_view import CurveView
+from ablata.reports.run_views import CurveView
 from ablata.reports.standing.evidence import account_views, corrected, history_view, pairing_of, wave_fields
 from ablata.reports.view import (
     ArmView,

@@ -15,7 +15,7 @@ from ablata.records.questions.judged import TIMES, load_of
 from ablata.records.removal import run_bytes
 from ablata.records.rows import Curve, RunRow
 from ablata.records.run_folder.evaluations import EVALUATOR, comparable, later_scores
-from ablata.reports.run_view import ArmCurves, CurveView, RunView, SeriesView
+from ablata.reports.run_views import ArmCurves, CurveView, RunView, SeriesView
 from ablata.reports.view import ChangeView, CompareView, CostView, EnvironmentView, ScorePair
 
 MOST_POINTS = 400

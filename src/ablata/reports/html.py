@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ablata.base.quantities import duration
 from ablata.reports.figures import clean
-from ablata.reports.run_view import CurveView, RunView
+from ablata.reports.run_views import CurveView, RunView
 from ablata.reports.sections import Section, TableCell, TableSection, TermsSection
 from ablata.reports.study import learning_curves, runs_table, study_sections
 from ablata.reports.view import CompareView, StudyView

@@ -15,7 +15,7 @@ from ablata.reports.plots.bars import LabeledBar, bars
 from ablata.reports.plots.curves import panel
 from ablata.reports.plots.forest import forest
 from ablata.reports.rounds import rounds_table
-from ablata.reports.run_view import CurveView, RunView
+from ablata.reports.run_views import CurveView, RunView
 from ablata.reports.sections import (
     EnvironmentSection,
     FigureSection,

@@ -25,7 +25,7 @@ from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean, clip
 from ablata.reports.guards import guard_words
 from ablata.reports.rounds import HEADS, round_rows
-from ablata.reports.run_view import RunView
+from ablata.reports.run_views import RunView
 from ablata.reports.standing.words import warned_words
 from ablata.reports.study import cost_words
 from ablata.reports.view import ArmView, CompareView, StudyView, as_json

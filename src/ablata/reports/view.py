@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ablata.reports.factorial.view import FactorialView
-from ablata.reports.run_view import CurveView, RunView
+from ablata.reports.run_views import CurveView, RunView
 
 if TYPE_CHECKING:
     from ablata.stats import AaResult

@@ -10,7 +10,7 @@ from ablata.reports.plots.bars import LabeledBar, bars
 from ablata.reports.plots.curves import axes, band, panel
 from ablata.reports.plots.drawing import Scale, element, mark, path, reach, tick_labels, ticks
 from ablata.reports.plots.forest import forest
-from ablata.reports.run_view import ArmCurves, CurveView, SeriesView
+from ablata.reports.run_views import ArmCurves, CurveView, SeriesView
 from ablata.reports.view import VERDICTS, ArmView, Estimate, SeedView, StudyView
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -35,7 +35,7 @@ from ablata.records.run_folder.gallery import read_gallery
 from ablata.reports.collect_runs import arm_curves, cost_of, is_class_score, plain_settings
 from ablata.reports.evaluated import evaluation_sections
 from ablata.reports.html import Header
-from ablata.reports.run_view import CurveView
+from ablata.reports.run_views import CurveView
 from ablata.reports.sections import Section, TableCell, TableSection
 from ablata.reports.visuals import run_sections
 

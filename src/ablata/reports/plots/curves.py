@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from ablata.reports.plots.drawing import Scale, element, image, join, line, path, reach, text, tick_labels, ticks
-from ablata.reports.run_view import ArmCurves, CurveView, SeriesView
+from ablata.reports.run_views import ArmCurves, CurveView, SeriesView
 
 WIDTH, HEIGHT = 300.0, 176.0
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 8.0, 8.0, 24.0
