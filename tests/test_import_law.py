@@ -225,7 +225,7 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
     },
     "reports": {
         # what a page draws
-        "plots": {"figures", "view", "words"},
+        "plots": {"figures", "run_views", "view", "words"},
         # one folder a kind of report, and what a verdict rests on: none knows of another
         "factorial": _DRAWN_WITH,
         "trial_log": _DRAWN_WITH,
