@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from ablata.base.errors import AblataError, RecordError, choices
+from ablata.base.errors import AblataError, RecordError, choices, suggestion
 from ablata.board.curves import thinned
 from ablata.board.filters import parse_filter
 from ablata.board.rendering import board_of
@@ -77,7 +77,11 @@ def curves(
         known = [one.name for one in found]
         found = [one for one in found if one.name == name]
         if not found:
-            raise RecordError(f"A curve must be one that the run has logged: {choices(known, name)}", found=name)
+            raise RecordError(
+                f"A curve must be one that the run has logged: {choices(known, name)}",
+                found=name,
+                do=suggestion(name, known),
+            )
     return {one.name: [(x, as_json(y)) for x, y in thinned(one.steps, one.values, points)] for one in found}
 
 

@@ -20,7 +20,7 @@ from ablata.records.questions.account import EXPLORATORY, SEEN
 from ablata.records.questions.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
 from ablata.records.questions.scored_on import scored_on
 from ablata.records.rows import ArmRow, RunRow, StudyRow
-from ablata.reports.collect_runs import MOST_POINTS, arm_curves, cost_of, run_view
+from ablata.reports.collect_runs import MOST_POINTS, arm_curves, run_view
 from ablata.reports.costs import apart_notes, mean_cost, mean_seconds, time_notes
 from ablata.reports.factorial.confirmed import confirmed_words
 from ablata.reports.factorial.record import FactorialRecord
