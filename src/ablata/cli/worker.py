@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ablata.base.errors import SettingsError, choices
+from ablata.base.errors import SettingsError, choices, suggestion
 from ablata.cli.asking import StoreAddress, TogetherOption, TrustCode
 from ablata.cli.console import note, quick_imports
 

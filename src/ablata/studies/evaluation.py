@@ -131,7 +131,7 @@ def evaluate_run(
     if which not in ("last", "best"):
         raise SettingsError("--checkpoint must be last or best", found=which, do="--checkpoint best, or leave it out")
     if weights not in ("eval", "raw"):
-        raise SettingsError("--weights must be eval or raw", found=weights)
+        raise SettingsError("--weights must be eval or raw", found=weights, do="--weights raw, or leave it out")
     folder, device = ledger.files.bring(run, weights=True), choose_device(recipe.compute.device)
     saved, path = load_run_checkpoint(folder, which)
     context = RunContext(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
