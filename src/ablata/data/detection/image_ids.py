@@ -43,7 +43,7 @@ def read_image_ids(annotations: Path) -> dict[str, int | str]:
             found[fields.text("file_name").replace("\\", "/")] = fields.key("id")
         return found
     except FieldError as error:
-        raise DataError(error.must, found=error.found, do=error.do) from None
+        raise DataError(error.must, found=error.found, do="correct it in the file, or write the file again") from None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             "Annotations must be COCO's JSON",
