@@ -13,7 +13,7 @@ from torch import nn
 from ablata.base.errors import SettingsError
 from ablata.base.overrides import override
 from ablata.base.parts import NamedPart, OpenPart, PlainPart, part_name, settings_for, user_modules
-from ablata.base.settings import Settings, diff, expand, restore, settings_hash
+from ablata.base.settings import Settings, diff, expand, json_schema, restore, settings_hash
 from ablata.base.user_code import references
 
 OWN = '''
@@ -179,3 +179,13 @@ def test_words_and_references_live_in_one_field(own: Path) -> None:
     assert references(expand(made)) == [f"{own}:gauss"]
     with pytest.raises(SettingsError):
         override(Toy(), [f"act={own}:nothing"])
+
+
+def test_the_schema_of_an_open_part_has_every_built_in_kind_and_a_reference() -> None:
+    class Sized(Settings):
+        size: AnySize = Small()
+
+    alternatives = json_schema(Sized)["properties"]["size"]["anyOf"]
+    kinds = [one["properties"]["kind"] for one in alternatives]
+    assert [kind.get("const") for kind in kinds] == [Small().kind, Large().kind, None]
+    assert kinds[-1]["pattern"] == ":"

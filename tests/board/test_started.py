@@ -160,8 +160,13 @@ def test_a_command_that_was_stopped_is_not_called_failed(tmp_path: Path, lab_hom
 def test_a_form_is_checked_before_anything_starts_and_its_errors_stand_beside_the_fields(
     tmp_path: Path, lab_home: Path
 ) -> None:
+    def loss(kind: str, name: str) -> dict[str, object]:
+        return {"description": f"A {kind} loss.", "properties": {"kind": {"const": kind}, name: {"type": "number"}}}
+
+    own = {"properties": {"kind": {"type": "string", "pattern": ":"}}}
     schema = {
         "properties": {
+            "loss": {"anyOf": [loss("plain", "smoothing"), loss("focal", "gamma"), own]},
             "model": {"properties": {"width": {"type": "integer", "exclusiveMinimum": 0}}},
             "optim": {
                 "properties": {
@@ -171,7 +176,9 @@ def test_a_form_is_checked_before_anything_starts_and_its_errors_stand_beside_th
             },
         }
     }
-    answers = {"settings": {"model": {"width": 16}, "optim": {"nesterov": False, "clip": None, "lr": 0.1}}}
+    plain = {"kind": "plain", "smoothing": 0.0}
+    optim = {"nesterov": False, "clip": None, "lr": 0.1}
+    answers = {"settings": {"loss": plain, "model": {"width": 16}, "optim": optim}}
     with Ledger(home=lab_home) as ledger:
         app = board_app(ledger)
         kept = Kept(tmp_path)
@@ -192,6 +199,22 @@ def test_a_form_is_checked_before_anything_starts_and_its_errors_stand_beside_th
             assert "Nothing was started: 7 values below must be mended." in refused.text
             assert 'value="a b"' in refused.text, "what was typed stays"
             assert client.post("/do/train", data={**secret, "seed": "x"}).status_code == 422
+            form = client.get("/start?recipe=digits").text
+            assert "<option selected>plain</option><option>focal</option>" in form
+            assert "A plain loss." in form
+            focal = {"set.loss.kind": "focal", "more": "loss.gamma=2"}
+            for sent, said in (
+                ({"set.loss.kind": "focl"}, "must be plain | focal"),
+                ({**focal, "set.loss.smoothing": "0.1"}, "is no setting of focal: it has kind, gamma"),
+                ({"more": "loss.gamma=2"}, "loss.gamma is no setting of plain"),
+                ({**focal, "more": "loss.gamma=x\nnonsense"}, "each line must look like loss.threshold=0.7"),
+                ({"arms": "a:loss=own.py:Loss"}, "loss must be plain | focal"),
+                ({"arms": "a:loss.gama=1"}, "it has kind, smoothing, gamma"),
+            ):
+                refused = client.post("/do/study", data={**secret, **sent})
+                assert (refused.status_code, said in refused.text) == (422, True), refused.text[-3000:]
+            assert client.post("/do/train", data={**secret, **focal}, follow_redirects=False).status_code == 303
+            assert kept.commands.pop() == ["train", "digits", "loss=focal", "loss.gamma=2", "--seed=0"]
             fine = {"set.model.width": "8", "set.optim.clip": "1.5", "seed": "3", "name": "of the study, not of this"}
             assert client.post("/do/train", data={**secret, **fine}, follow_redirects=False).status_code == 303
     assert kept.commands == [["train", "digits", "model.width=8", "optim.clip=1.5", "--seed=3"]]

@@ -58,6 +58,7 @@ from ablata.base.user_code import (
 )
 
 P = TypeVar("P", bound="PlainPart")
+_BUILT_IN = "ablata_built_in"
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,13 @@ class OpenPart(Opening):
         def validate(value: Any, info: ValidationInfo) -> Any:
             return self._validated(value, info, {kind_of(option): option for option in built_in})
 
-        return core_schema.with_info_plain_validator_function(validate)
+        return core_schema.with_info_plain_validator_function(validate, metadata={_BUILT_IN: built_in})
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        kind = {"type": "string", "description": "a built-in kind, or path/to/file.py:Class"}
-        return {"type": "object", "required": ["kind"], "properties": {"kind": kind}}
+        built_in = schema.get("metadata", {}).get(_BUILT_IN, ())
+        kind = {"type": "string", "pattern": ":", "description": "a class of your own: path/to/file.py:Class"}
+        own = {"type": "object", "required": ["kind"], "properties": {"kind": kind}}
+        return {"anyOf": [*(handler(option.__pydantic_core_schema__) for option in built_in), own]}
 
     def _validated(self, value: Any, info: ValidationInfo, built_in: Mapping[str, type[Settings]]) -> Any:
         if isinstance(value, Settings):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 _LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -44,35 +46,63 @@ def like_own(key: str, written: str) -> dict[str, Any]:
     return made
 
 
-def allowed(schema: dict[str, Any], key: str) -> str:
-    """Say what a setting allows, as its JSON schema has it."""
-    found = [_allows(one) for one in places_of(schema, key)]
+def allowed(places: Sequence[dict[str, Any]]) -> str:
+    """Say what a setting allows, as the parts of a schema that describe it have it."""
+    found = [_allows(one) for one in places]
     return " | ".join(dict.fromkeys(filter(None, found)))
 
 
-def described(schema: dict[str, Any], key: str) -> str:
-    """Return a setting's description."""
-    return next((str(one["description"]) for one in places_of(schema, key) if "description" in one), "")
+def described(schema: dict[str, Any], key: str, settings: Mapping[str, str]) -> str:
+    """Return a setting's description; that of a part's kind is what the part is."""
+    part, _, last = key.rpartition(".")
+    told = [str(one["description"]) for one in places_of(schema, key, settings) if "description" in one]
+    if part and last == "kind":
+        told = [str(one["description"]) for one in places_of(schema, part, settings) if "description" in one] + told
+    return told[0].partition("\n\n")[0] if told else ""
+
+
+def is_reference(place: Mapping[str, Any]) -> bool:
+    """Whether a part of a schema stands for a class of the user's own, which no form names."""
+    return place.get("properties", {}).get("kind", place).get("pattern") == ":"
 
 
 def _allows(one: dict[str, Any]) -> str:
+    if is_reference(one):
+        return "file.py:Class"
     if "const" in one:
         return str(one["const"])
+    if (kind := one.get("properties", {}).get("kind", {}).get("const")) is not None:
+        return str(kind)
     if "enum" in one:
         return ", ".join(map(str, one["enum"]))
     limits = [f"{sign} {one[name]:g}" for name, sign in _LIMITS.items() if name in one]
     return " ".join([str(one.get("type", "")), *limits]).strip()
 
 
-def places_of(schema: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """Return the parts of a schema that describe a dotted key: several where a part of the recipe has kinds."""
-    places = _resolved(schema, schema)
+def places_of(
+    schema: dict[str, Any], key: str, settings: Mapping[str, str] = MappingProxyType({})
+) -> list[dict[str, Any]]:
+    """Return the parts of a schema that describe a dotted key: several where it takes values of several types.
+
+    Args:
+        schema: the recipe's.
+        key: dotted.
+        settings: values by dotted key: of a part that has kinds, the chosen one's settings are described.
+    """
+    places, path = _resolved(schema, schema), ""
     for part in key.split("."):
+        path = f"{path}.{part}" if path else part
         places = [
             deeper for place in places if part in place.get("properties", {})
             for deeper in _resolved(schema, place["properties"][part])
         ]  # fmt: skip
+        if key != f"{path}.kind":
+            places = _of_kind(places, settings.get(f"{path}.kind")) or places
     return places
+
+
+def _of_kind(places: list[dict[str, Any]], kind: str | None) -> list[dict[str, Any]]:
+    return [one for one in places if one.get("properties", {}).get("kind", {}).get("const") == kind is not None]
 
 
 def _resolved(schema: dict[str, Any], place: dict[str, Any]) -> list[dict[str, Any]]:

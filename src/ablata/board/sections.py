@@ -166,6 +166,7 @@ class SettingsFormSection(Section):
         settings: all of them, in the recipe's order.
         study: further fields of a study.
         training: further fields of a training.
+        more: the field of settings that are not among them.
     """
 
     template: ClassVar[str] = "section_settings.html.j2"
@@ -174,6 +175,7 @@ class SettingsFormSection(Section):
     settings: tuple[Setting, ...]
     study: tuple[Field, ...]
     training: tuple[Field, ...]
+    more: Field
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ def start_study(request: Request, fields: Fields) -> Response:
         return start_page(request, _recipe(fields), fields, wrong)
     arm = fields.get("arm", "").strip() or "changed"
     arms = [f"{arm}:{change}" for change in _changes(board, fields)]
-    arms += _lines(fields, "arms", _ARM, "wide:model.width=32")
+    arms += map(_with_part, _lines(fields, "arms", _ARM, "wide:model.width=32"))
     if not arms:
         raise SettingsError(
             "A study needs an arm with a changed setting", found="none", do="change a setting, or add an arm"
@@ -136,7 +136,7 @@ def train(request: Request, fields: Fields) -> Response:
     """Start a training."""
     board = board_of(request)
     # What is a study's own is not looked at.
-    own = {name: value for name, value in fields.items() if name == "seed" or name.startswith("set.")}
+    own = {name: value for name, value in fields.items() if name in ("seed", "more") or name.startswith("set.")}
     if wrong := _wrong(board, own | {"recipe": _recipe(fields)}):
         return start_page(request, _recipe(fields), fields, wrong)
     seed = fields.get("seed", "0").strip() or "0"
@@ -224,7 +224,13 @@ def _changes(board: Board, fields: Mapping[str, str]) -> list[str]:
         for name, value in fields.items()
         if name.startswith("set.") and value.strip() != own.get(name.removeprefix("set."))
     ]
-    return _plain(changed)
+    changes = [*_plain(changed), *_lines(fields, "more", _CHANGE, "loss.threshold=0.7")]
+    return sorted(map(_with_part, changes), key=lambda one: "." in one.partition("=")[0])
+
+
+def _with_part(change: str) -> str:
+    """A setting as it is typed: a part of another kind is `loss=focal`, not `loss.kind=focal`."""
+    return re.sub(r"\.kind=", "=", change, count=1)
 
 
 def _own_settings(board: Board, fields: Mapping[str, str]) -> dict[str, str]:

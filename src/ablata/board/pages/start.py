@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 
 from ablata.board.asked import Asked
 from ablata.board.rendering import board_of, page
-from ablata.board.schemas import allowed, described, leaves, like_own, places_of, written_value
+from ablata.board.schemas import allowed, described, is_reference, leaves, like_own, places_of, written_value
 from ablata.board.sections import Action, ActionsSection, BoardFilterSection, Field, Setting, SettingsFormSection
 from ablata.reports.html import Header
 from ablata.reports.sections import Section
@@ -86,7 +86,10 @@ def _form(
     recipe: str, settings: Any, schema: Any, sent: Mapping[str, str], errors: Mapping[str, str]
 ) -> SettingsFormSection:
     """The settings of a recipe as a form: value, what it allows, what it is."""
-    made = [_setting(schema or {}, key, value) for key, value in leaves(settings) if key not in ("task", "name")]
+    own = {key: written_value(value) for key, value in leaves(settings)}
+    made = [_setting(schema or {}, key, own) for key in own if key not in ("task", "name")]
+    more = Field(name="more", label="further settings, one a line", kind="lines",
+                 hint="of a part that you choose below in place of the recipe's: loss.threshold=0.7")  # fmt: skip
     study: tuple[Field, ...] = (
         Field(name="name", label="name of the study", hint="letters, digits, . _ -"),
         Field(name="question", label="question"),
@@ -96,9 +99,9 @@ def _form(
         Field(name="margin", label="margin: the largest difference that does not matter"),
     )
     training: tuple[Field, ...] = (Field(name="seed", label="seed", value="0", kind="number"),)
-    study, training = (
+    study, training, further = (
         tuple(replace(one, value=sent.get(one.name, one.value), error=errors.get(one.name, "")) for one in fields)
-        for fields in (study, training)
+        for fields in (study, training, (more,))
     )
     made = [
         replace(one, value=sent.get(f"set.{one.key}", one.value), error=errors.get(f"set.{one.key}", ""))
@@ -107,14 +110,23 @@ def _form(
     # What has to be mended is seen at once.
     made.sort(key=lambda one: not one.error)
     return SettingsFormSection(
-        title=f"With {recipe}", ident="form", recipe=recipe, settings=tuple(made), study=study, training=training
-    )
+        title=f"With {recipe}", ident="form", recipe=recipe, settings=tuple(made), study=study, training=training,
+        more=further[0],
+    )  # fmt: skip
 
 
-def _setting(schema: dict[str, Any], key: str, value: Any) -> Setting:
-    written = written_value(value)
-    schema = schema if places_of(schema, key) else like_own(key, written)
-    places = places_of(schema, key)
+def _setting(schema: dict[str, Any], key: str, own: Mapping[str, str]) -> Setting:
+    """One setting of the form.
+
+    Args:
+        schema: the recipe's.
+        key: dotted.
+        own: all settings of the recipe as they are written.
+    """
+    written = own[key]
+    schema = schema if places_of(schema, key, own) else like_own(key, written)
+    every = places_of(schema, key, own)
+    places = [one for one in every if not is_reference(one)]
     kinds = [one.get("type") for one in places]
     choices = [str(choice) for one in places for choice in one.get("enum", [one["const"]] if "const" in one else [])]
     if choices and "null" in kinds:
@@ -126,8 +138,8 @@ def _setting(schema: dict[str, Any], key: str, value: Any) -> Setting:
         key=key,
         value=written,
         choices=tuple(dict.fromkeys([written, *choices])) if closed else (),
-        allows=allowed(schema, key),
-        words=described(schema, key),
+        allows=allowed(every),
+        words=described(schema, key, own),
     )
 
 
