@@ -25,6 +25,8 @@ POINTS, ALL_POINTS = 400, 8000
 _FEW = 12
 _SETTLED = 0.5
 """The share of training after which values set the vertical axis of what is not logarithmic."""
+_NOT_MUCH = 5.0
+"""How many times as far as those all values may reach, so that all are shown."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,9 @@ def _values(
 
 def _fitted(choice: CurveChoice) -> str:
     whole = choice.log or choice.start is not None or choice.end is not None
-    return "" if whole else " The vertical axis fits the second half of training: what lies outside before is cut off."
+    return (
+        "" if whole else " Where the first half of training would hide the second, the vertical axis fits the second."
+    )
 
 
 def plot(
@@ -182,6 +186,9 @@ def plot(
     first = min((one.x[0] for one in lines), default=0.0)
     last = max((one.x[-1] for one in lines), default=1.0)
     low, high = _range([y for one in lines for y in _settled(one, first, last, choice)])
+    least, greatest = _range([y for one in lines for y in one.y])
+    if greatest - least <= _NOT_MUCH * (high - low):
+        low, high = least, greatest
     across = Scale(first, last if last > first else first + 1, LEFT, width - RIGHT)
     upward = Scale(low, high, height - BOTTOM, TOP)
     unit = "min" if choice.time else curve.axis

@@ -28,6 +28,7 @@ from ablata.records.tables import (
     StudyTable,
 )
 from ablata.reports.factorial.record import FactorialRecord
+from ablata.reports.pick import pick_view
 
 _AGE_SECONDS = 1.0
 """How long a version is believed: however many browsers ask, the ledger is asked once a second."""
@@ -56,7 +57,7 @@ class StudySummary:
         seconds: that all its runs took together.
         seconds_left: an estimate; None where it cannot be told or nothing is left.
         metric: name of what is compared.
-        kind: study, factorial study, or judged scores.
+        kind: study, factorial study, judged scores, or what a study that picks takes.
     """
 
     name: str
@@ -135,7 +136,8 @@ class Lab:
             arms = connection.execute(
                 select(Arm.study_id, Arm.id, Arm.name, Arm.is_control, Arm.verdict, Arm.state).order_by(Arm.position)
             ).all()
-            asked = [study.id for study in studies if study.state == "open" or "design" in study.spec]
+            told = ("design", "pick")
+            asked = [one.id for one in studies if one.state == "open" or any(key in one.spec for key in told)]
             looks = connection.execute(_last_looks(asked)).all() if asked else []
         cells = self.runs().cells
         by_study: dict[int, list[Any]] = {}
@@ -181,13 +183,16 @@ def _summary(
         left = (planned - done) * sum(times) / len(times) / max(running, 1)
     kind = "judged scores" if isinstance(spec.get(GIVEN_CODE), dict) else "study"
     kind = "factorial study" if "design" in spec else kind
+    choice = pick_view((look or {}).get("choice"), seeds) if spec.get("pick") else None
+    if choice is not None:
+        kind = f"takes {choice.best}" if choice.best else "pick"
     return StudySummary(
         name=study.name,
         question=study.question,
         state=study.state,
         created=study.created,
         finished=study.finished,
-        arms=_verdicts(spec, arms, look),
+        arms=() if choice is not None else _verdicts(spec, arms, look),
         done=done,
         planned=planned,
         running=running,

@@ -126,6 +126,7 @@ class Action:
         fields: what it sends.
         command: what to type to do the same.
         asks: what is asked before; empty: nothing.
+        wide: it has the whole width, its fields beside each other.
     """
 
     title: str
@@ -133,6 +134,7 @@ class Action:
     fields: tuple[Field, ...] = ()
     command: str = ""
     asks: str = ""
+    wide: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -243,7 +243,7 @@ def _augmented(one: DataSet, arguments: Sequence[str]) -> Action:
         fields += [was, _slider(key, value, stood.get(key, value.strip('"')))]
     step = Field(name="step", label="training step", value=stood.get("--step", "0"), kind="number")
     command = f"ablata data preview {one.recipe} KEY=VALUE --output preview.png"
-    return Action(title="Draw a batch", action="/do/data/preview", fields=(*fields, step), command=command)
+    return Action(title="Draw a batch", action="/do/data/preview", fields=(*fields, step), command=command, wide=True)
 
 
 def _slider(key: str, value: str, now: str) -> Field:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
@@ -25,7 +27,7 @@ def notes(request: Request) -> HTMLResponse:
     rows = tuple(
         (
             TableCell(text=file.source, link=address("notes", "file", source=file.source)),
-            TableCell(text=", ".join(f"{count} {name}" for name, count in file.counts.items())),
+            TableCell(text=_counted(file.counts)),
             TableCell(text=ago(file.time), order=file.time),
         )
         for file in files
@@ -34,6 +36,12 @@ def notes(request: Request) -> HTMLResponse:
     table = TableSection(title="Files", ident="files", columns=("File", "Read as", "When"), rows=rows, caption=caption)
     title = f"{len(files)} file{'' if len(files) == 1 else 's'} of notes"
     return page(request, Header(kind="Lab", name=lab.home.parent.name, title=title), [table])
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """How many lines were read as what: `2 trials, 1 plan`."""
+    said = [f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count and name != "blank"]
+    return ", ".join(said) or "nothing"
 
 
 @router.get("/notes/file")

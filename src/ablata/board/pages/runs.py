@@ -82,7 +82,7 @@ def runs(request: Request, filter: str = "", columns: str = "", sort: str = "", 
         )  # fmt: skip
     title = f"{len(found)} run{'' if len(found) == 1 else 's'}" + (" match" if filter else "")
     header = Header(
-        kind="Lab", name=lab.home.parent.name, title="Runs: the filter fits none" if wrong_filter else title
+        kind="Lab", name=lab.home.parent.name, title="This filter cannot be used" if wrong_filter else title
     )
     status = 422 if wrong_filter or wrong_columns or wrong_sort else 200
     return page(request, header, sections, status=status)
