@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -77,3 +78,13 @@ def test_runs_kept_in_memory_are_those_of_the_ledger(lab_home: Path, tmp_path: P
         agree()
         assert "third" in lab.runs().studies
         assert lab.runs() is lab.runs()
+
+
+def test_the_documentation_names_every_address_of_the_interface_and_no_other(shown: TestClient) -> None:
+    page = Path(__file__).parents[2] / "docs" / "howto" / "board.md"
+    told = set(re.findall(r"^\| `(/api/\S+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE))
+    described = shown.get("/api/v1/openapi.json").json()["paths"]
+    assert told == set(described)
+    for address, methods in described.items():
+        assert set(methods) == {"get"}, address
+        assert methods["get"]["description"]

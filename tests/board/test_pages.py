@@ -145,6 +145,7 @@ def test_a_page_can_be_kept_as_one_file(shown: TestClient) -> None:
         assert "<script" not in kept.text
         assert "<nav" not in kept.text
         assert '<form method="post"' not in kept.text
+        assert 'href="/' not in kept.text, "a link to another page of the board leads nowhere from a file"
 
 
 @pytest.mark.parametrize("path", PATHS)

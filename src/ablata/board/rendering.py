@@ -30,6 +30,10 @@ PLACES = (
 )
 
 
+_OWN_LINK = re.compile(r'<a href="/[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
+"""A link to another page of the board, which leads nowhere from a file that is kept."""
+
+
 @dataclass(frozen=True)
 class Board:
     """What the pages of one server share: the lab, who may do what, commands it has started and asked."""
@@ -108,6 +112,7 @@ def page(
     )  # fmt: skip
     headers = {}
     if copy:
+        text = _OWN_LINK.sub(r"\1", text)
         name = re.sub(r"[^\w.-]+", "-", f"{header.kind}-{header.name}".lower()).strip("-")
         headers["Content-Disposition"] = f'attachment; filename="{name or "page"}.html"'
     return HTMLResponse(text, status_code=status, headers=headers)
