@@ -35,7 +35,7 @@ from ablata.stats import RULE_VERSION, Rule, calibrate, calibration_key, replay
 from decision_rule import hardware
 
 ARMS, SEEDS = 8, 5
-LOOPS, PROPOSALS = 5, 20
+LOOPS, PROPOSALS = 5, 40
 _START_SECONDS = 15
 """After which the board has simulated what would settle the undecided arms."""
 KEY = "val/plain/top1"

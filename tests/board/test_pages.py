@@ -37,7 +37,9 @@ def test_a_page_has_the_version_of_before_its_data(shown: TestClient, monkeypatc
     read = Lab.runs
     monkeypatch.setattr(Board, "version", lambda board: calls.append("version") or "as it was")
     monkeypatch.setattr(Lab, "runs", lambda lab: calls.append("data") or read(lab))
-    assert 'data-version="as it was"' in shown.get("/runs").text
+    answer = shown.get("/runs")
+    assert 'data-version="as it was"' in answer.text
+    assert int(answer.headers["x-took"]) >= 0
     assert calls[0] == "version"
     assert "data" in calls
 

@@ -58,12 +58,12 @@ def described(schema: dict[str, Any], key: str, settings: Mapping[str, str]) -> 
     told = [str(one["description"]) for one in places_of(schema, key, settings) if "description" in one]
     if part and last == "kind":
         told = [str(one["description"]) for one in places_of(schema, part, settings) if "description" in one] + told
-    return told[0].partition("\n\n")[0] if told else ""
+    return told[0].partition("\n\n")[0].replace("`", "") if told else ""
 
 
 def is_reference(place: Mapping[str, Any]) -> bool:
     """Whether a part of a schema stands for a class of the user's own, which no form names."""
-    return place.get("properties", {}).get("kind", place).get("pattern") == ":"
+    return bool(place.get("properties", {}).get("kind", place).get("pattern") == ":")
 
 
 def _allows(one: dict[str, Any]) -> str:

@@ -187,7 +187,7 @@ def compare(request: Request, run: Annotated[list[str] | None, Query()] = None) 
     sections: list[Section] = [
         _beside("Settings that differ", "settings", rows, settings, only_different=True),
         _beside("Scores", "scores", rows, [_written(row.scores) for row in rows], only_different=False),
-        _beside("Costs", "costs", rows, [_written(row.cost) for row in rows], only_different=False),
+        _beside("Costs", "costs", rows, [_written_costs(row.cost) for row in rows], only_different=False),
     ]
     if drawn:
         hidden = tuple(Field(name="run", label="", value=row.id, kind="hidden") for row in rows)
@@ -202,6 +202,20 @@ def _written(values: Mapping[str, object] | None) -> dict[str, str]:
     return {
         key: f"{value:.6g}" for key, value in found if isinstance(value, int | float) and not isinstance(value, bool)
     }
+
+
+def _written_costs(values: Mapping[str, object] | None) -> dict[str, str]:
+    """Costs with their units: bytes and times as people say them, counts in thousands and millions."""
+    found = {}
+    for key, value in (values or {}).items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if key.endswith("_bytes"):
+                found[key.removesuffix("_bytes")] = quantity(value, "B", 1024)
+            elif key.endswith("seconds") or key.startswith("seconds_per_"):
+                found[key.replace("seconds", "time")] = duration(value)
+            else:
+                found[key] = quantity(value) if value >= 10_000 else f"{value:.4g}"
+    return {key.replace("_", " "): value for key, value in found.items()}
 
 
 def _beside(

@@ -89,7 +89,7 @@ def _form(
     own = {key: written_value(value) for key, value in leaves(settings)}
     made = [_setting(schema or {}, key, own) for key in own if key not in ("task", "name")]
     more = Field(name="more", label="further settings, one a line", kind="lines",
-                 hint="of a part that you choose below in place of the recipe's: loss.threshold=0.7")  # fmt: skip
+                 hint="of a part that you have chosen above in place of the recipe's: loss.threshold=0.7")  # fmt: skip
     study: tuple[Field, ...] = (
         Field(name="name", label="name of the study", hint="letters, digits, . _ -"),
         Field(name="question", label="question"),

@@ -44,7 +44,7 @@ async function refresh() {
   try {
     const answer = await fetch(location.href, { headers: { "X-Follow": "1" } });
     if (answer.ok) {
-      pause = Math.max(LEAST, PART * (Date.now() - asked));
+      pause = Math.max(LEAST, PART * Number(answer.headers.get("X-Took")));
       follow(new DOMParser().parseFromString(await answer.text(), "text/html"));
       say(`as of ${new Date().toLocaleTimeString()}`);
     }
