@@ -25,7 +25,8 @@ def preview_images(recipe: Recipe, settings: Any, *, seed: int, step: int, count
     with torch.random.fork_rng(devices=[]):
         seen = loader.augment(raw, step, loader.epoch_of(step))
     own = raw.narrow(0, len(seen))  # without those of another batch that are only mixed in
-    image = contact_sheet(seen, data.classes, data.mean, data.std, originals=own, most=count)
+    stored = data.stored_images(own.narrow(0, min(count, len(own))))
+    image = contact_sheet(seen, data.classes, data.mean, data.std, originals=stored, most=count)
     return Preview(image, summary(settings, data, seed, step, "left as stored, right as trained on"))
 
 

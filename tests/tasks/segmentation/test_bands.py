@@ -1,4 +1,4 @@
-"""Masks of images with other than three bands: the store, constants, training from colours' weights, predictions."""
+"""Images with other than three bands, of masks, classes and boxes: how they are read, constants, training."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pydantic import ValidationError
 
 from ablata.base.errors import DataError
 from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.formats.boxes import BoxSet
 from ablata.data.io.decode import ImageRules, decode_bands, open_image, to_rgb
+from ablata.data.io.encoded import Encoded
 from ablata.data.segmentation.mask_folder import MaskFolder
+from ablata.data.transforms.auto_augment import RandAugment
+from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.color_jitter import ColorJitter
+from ablata.data.transforms.detection import DetectionAugment
 from ablata.data.transforms.segmentation import Crop, JointAugment
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
@@ -94,6 +100,50 @@ def test_a_network_learns_from_a_band_that_colors_do_not_show(folder: Path, tmp_
     assert outcome.scores["val/ss/miou"] > 60
 
 
-def test_classes_and_boxes_say_that_their_networks_see_three_bands() -> None:
-    with pytest.raises(ValidationError, match="other numbers of them are for masks"):
-        ImageFolder(bands=(0, 1))
+def test_classes_and_boxes_see_all_bands_that_are_chosen(folder: Path, tmp_path: Path) -> None:
+    root, shape = tmp_path / "sets", (20, 24, 5)
+    random = np.random.default_rng(1)
+    stored = []
+    for number in range(6):
+        pixels = random.integers(0, 256, shape, dtype=np.uint8)
+        for place in (root / "classes" / ("train" if number < 4 else "val") / "ab"[number % 2], root / "boxes/images"):
+            place.mkdir(parents=True, exist_ok=True)
+            write_tiff(place / f"{number}.tif", pixels)
+        (root / "boxes/labels").mkdir(exist_ok=True)
+        (root / f"boxes/labels/{number}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+        stored.append(pixels)
+    bands = (4, 0, 1, 3, 2)
+    images = np.stack(stored)[..., list(bands)] / 255
+    plain = DetectionAugment(min_size=(20,), max_size=40, flip=False)
+    for backend in ("torch", "pil", "opencv"):
+        data = ImageFolder(
+            root=str(root / "classes"), bands=bands, size=16, resize=20, crop="center", backend=backend, workers=0
+        ).build(tmp_path)
+        assert data.channels == 5
+        np.testing.assert_allclose(data.mean, images[:4].mean((0, 1, 2)), atol=1e-9)
+        np.testing.assert_allclose(data.std, images[:4].std((0, 1, 2)), atol=1e-9)
+        seen = next(iter(data.eval_loader("val", 2))).images
+        mean, std = (torch.tensor(values, dtype=torch.float32)[:, None, None] for values in (data.mean, data.std))
+        own = {tuple(image[2:18, 4:20, 0].ravel()[:4].tolist()) for image in images[4:]}
+        back = (seen * std + mean).permute(0, 2, 3, 1).double().numpy()
+        assert {tuple((image[..., 0].ravel()[:4] * 255).round().tolist()) for image in back} == {
+            tuple(round(value * 255) for value in values) for values in own
+        }, backend
+    boxes = BoxSet(root=str(root / "boxes"), format="yolo", bands=bands, augment=plain).build(tmp_path)
+    train = boxes.splits["train"].index
+    assert boxes.channels == 5
+    assert next(iter(boxes.eval_loader("val", 1))).images.shape[1] == 5
+    files = [int(entry.name.rpartition("/")[2].removesuffix(".tif")) for entry in boxes.sources["train"].entries]
+    np.testing.assert_allclose(boxes.mean, images[[files[row] for row in train]].mean((0, 1, 2)), atol=1e-9)
+    with pytest.raises(ValidationError, match=r"augment\.policy changes colors, but the images have 5 bands"):
+        ImageFolder(bands=bands, augment=Augment(policy=RandAugment()))
+
+
+def test_bands_of_a_jpeg_are_those_that_are_chosen(tmp_path: Path) -> None:
+    """Ordinary JPEGs have a faster way, which knows of no bands."""
+    smooth = np.broadcast_to(np.array([200, 100, 30], np.uint8), (16, 16, 3))
+    Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=95)
+    content = (tmp_path / "a.jpg").read_bytes()
+    for bands, expected in (((2, 1, 0), [30, 100, 200]), ((1, 1, 1), [100] * 3), ((2, 0), [30, 200])):
+        pixels = Encoded(content, "a.jpg", ImageRules(bands=bands)).array("opencv")
+        assert np.abs(pixels.astype(int) - expected).max() <= 3, bands

@@ -20,7 +20,7 @@ from ablata.cli.data.labels import (
     counted_problems,
     draw_labels,
 )
-from ablata.cli.data.named import boxes_recipe, is_folder, named_recipe
+from ablata.cli.data.named import boxes_recipe, classes_recipe, is_folder, named_recipe
 from ablata.cli.help import CommandGroup
 from ablata.cli.settings import SettingsToChange
 
@@ -74,7 +74,8 @@ def preview(
     from ablata.records.home import lab_home
 
     refuse_no_image(output)
-    made = boxes[0] if boxes is not None else named_recipe(dataset, overrides or [])
+    plain = classes_recipe if boxes is None and is_folder(dataset) else named_recipe
+    made = boxes[0] if boxes is not None else plain(dataset, overrides or [])
     sheet = made.preview(seed=seed, step=step, count=count, cache=lab_home() / "cache")
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.image.save(output)
@@ -281,18 +282,9 @@ def _boxes(folder: LabelFolder) -> tuple[Recipe, str] | None:
 
 def _report(dataset: str, overrides: list[str], boxes: Recipe | None) -> DataReport:
     """Check a folder, or the data of a recipe or kind; `boxes`: a folder of boxes, recognised already."""
-    from ablata.base.errors import SettingsError
     from ablata.records.home import lab_home
 
     if boxes is not None:
         return boxes.check_data(lab_home() / "cache")
-    if not is_folder(dataset):
-        return named_recipe(dataset, overrides).check_data(lab_home() / "cache")
-    if any(not argument.startswith("data.") for argument in overrides):
-        raise SettingsError("A folder takes settings of its data alone", found=" ".join(overrides), do="data.size=128")
-    from ablata.data.formats.recognize import recognize
-
-    cache = lab_home() / "cache"
-    found = next(iter(recognize(dataset, cache, ("classify",))), None)
-    kind, settings = (found.kind, found.settings) if found else ("image_folder", (f"data.root={dataset}",))
-    return named_recipe(kind, [*settings, *overrides]).check_data(cache)
+    recipe = classes_recipe(dataset, overrides) if is_folder(dataset) else named_recipe(dataset, overrides)
+    return recipe.check_data(lab_home() / "cache")

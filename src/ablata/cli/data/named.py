@@ -66,6 +66,24 @@ def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
     return override(kinds[dataset].model_validate({"name": dataset}), [*first, *overrides])
 
 
+def classes_recipe(folder: str, overrides: list[str]) -> Recipe:
+    """Return a recipe around a folder of images with classes, its layout recognised, or taken for folders by class.
+
+    Raises:
+        DataError: there is no such folder.
+        SettingsError: a setting does not fit, or is none of the data.
+    """
+    from ablata.base.errors import SettingsError
+    from ablata.data.formats.recognize import recognize
+    from ablata.records.home import lab_home
+
+    if any(not argument.startswith("data.") for argument in overrides):
+        raise SettingsError("A folder takes settings of its data alone", found=" ".join(overrides), do="data.size=128")
+    found = next(iter(recognize(folder, lab_home() / "cache", ("classify",))), None)
+    kind, settings = (found.kind, found.settings) if found else ("image_folder", (f"data.root={folder}",))
+    return named_recipe(kind, [*settings, *overrides])
+
+
 def boxes_recipe(folder: str, overrides: list[str]) -> tuple[Recipe, str] | None:
     """Return a recipe around a folder of images with boxes, its layout recognised, and its format in words.
 

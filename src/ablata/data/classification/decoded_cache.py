@@ -1,7 +1,7 @@
 """Cache of decoded images: decoded once, at a stated shorter side, and mapped into memory from then on.
 
-One flat file holds the pixels of a source, so that images keep their shapes. An image takes 3 * height * width
-bytes: a million images of 256x341 take 262 GB.
+One flat file holds the pixels of a source, so that images keep their shapes. An image takes bands * height *
+width bytes: a million images of 256x341 in three bands take 262 GB.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import overload
 import numpy as np
 
 from ablata.base.cores import usable_cores
+from ablata.data.io.decode import COLORS
 from ablata.data.io.file_slice import Stored
 from ablata.data.loading.cache import load_array, require_space, stored_arrays
 
@@ -22,14 +23,15 @@ _MOST_THREADS = 8
 
 
 class DecodedCache(Sequence[Stored]):
-    """The decoded images of a source: row -> uint8 [H, W, 3], mapped when first looked at, in each process.
+    """The decoded images of a source: row -> uint8 [H, W, C], mapped when first looked at, in each process.
 
     Args:
         folder: holds pixels.npy (uint8, flat), starts.npy (int64 [n]) and sizes.npy (int64 [n, 2], height and width).
+        bands: C.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, bands: int = COLORS) -> None:
+        self.folder, self.bands = folder, bands
         self._starts = np.load(folder / "starts.npy", allow_pickle=False)
         self._sizes = np.load(folder / "sizes.npy", allow_pickle=False)
         self._pixels: np.ndarray | None = None
@@ -49,7 +51,7 @@ class DecodedCache(Sequence[Stored]):
         if self._pixels is None:
             self._pixels = np.asarray(load_array(self.folder / "pixels.npy"))
         start, (height, width) = self._starts[row], self._sizes[row]
-        return self._pixels[start : start + 3 * height * width].reshape(height, width, 3)
+        return self._pixels[start : start + self.bands * height * width].reshape(height, width, self.bands)
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the pixels where they are: a process that is sent this maps them itself."""
@@ -63,6 +65,7 @@ def prepare(
     *,
     size_of: Callable[[Stored], tuple[int, int]],
     decode: Callable[[Stored], np.ndarray],
+    bands: int = COLORS,
 ) -> DecodedCache:
     """Decode all images into `target`, once; what is there is checked by its hash, and made again where it differs.
 
@@ -71,7 +74,8 @@ def prepare(
         target: the folder, named after everything that decides the pixels.
         cache: where digests are remembered.
         size_of: height and width that `decode` will give, from the header.
-        decode: one image to uint8 [H, W, 3]; called from several threads.
+        decode: one image to uint8 [H, W, C]; called from several threads.
+        bands: C.
 
     Raises:
         DataError: an image does not decode, or the disk has too little room.
@@ -81,7 +85,7 @@ def prepare(
         """Decode every image into one file."""
         with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
             sizes = np.array(list(pool.map(size_of, images)), dtype=np.int64).reshape(-1, 2)
-            ends = np.cumsum(3 * sizes.prod(axis=1))
+            ends = np.cumsum(bands * sizes.prod(axis=1))
             needed = int(ends[-1]) if len(ends) else 0
             require_space(
                 draft,
@@ -106,4 +110,4 @@ def prepare(
         return {}
 
     folder, _ = stored_arrays(target, cache, fill)
-    return DecodedCache(folder)
+    return DecodedCache(folder, bands)

@@ -31,17 +31,19 @@ from ablata.data.io.crop import (
     scaled,
     shrink_factor,
 )
-from ablata.data.io.decode import Decoder
+from ablata.data.io.decode import COLORS, Decoder
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop, eval_crop
 from ablata.data.io.file_slice import Member, Stored, content_of
 from ablata.data.io.read_settings import ImageReadSettings
+from ablata.data.loading.band_constants import Constants, constants_of, constants_of_files
 from ablata.data.loading.dataset import ClassificationSettings, NominalShape
 from ablata.data.loading.file_reader import FileReader
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import ImageReader
-from ablata.data.loading.splits import Source, Split, make_splits
+from ablata.data.loading.splits import Source, Split, make_splits, splits_digest
 from ablata.data.transforms.classification import Augment
+from ablata.structures.batch import ImageBatch
 
 
 class ImageFileSettings(ImageReadSettings, ClassificationSettings):
@@ -89,7 +91,8 @@ class ImageFileSettings(ImageReadSettings, ClassificationSettings):
     augment: Augment = Augment(flip=True)
     """Augmentation of training batches, after cropping."""
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    """Mean of red, green, blue over the training set, in 0..1 (ImageNet's)."""
+    """Mean of red, green, blue over the training set, in 0..1 (ImageNet's); of another number of bands those of the
+    training set are measured where ImageNet's stand here."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """Standard deviation of red, green, blue, in 0..1 (ImageNet's)."""
 
@@ -103,13 +106,17 @@ class ImageFileSettings(ImageReadSettings, ClassificationSettings):
             raise ValueError(f"0 < ratio[0] <= ratio[1] must hold, got {list(self.ratio)}")
         if self.prepared is not None and self.prepared < self.resize:
             raise ValueError(f"prepared >= resize must hold, got prepared={self.prepared}, resize={self.resize}")
+        if self.band_count != COLORS and self.augment.policy is not None:
+            raise ValueError(
+                f"augment.policy changes colors, but the images have {self.band_count} bands: set it to null"
+            )
         if self.prepared is not None and self.reduced:
             raise ValueError("reduced decodes at every step, prepared but once: set reduced=false or prepared=null")
         return self
 
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for, with the 1,000 classes of ImageNet."""
-        return NominalShape(classes=1000, channels=3, height=self.size, width=self.size)
+        return NominalShape(classes=1000, channels=self.band_count, height=self.size, width=self.size)
 
     def backend_name(self) -> str:
         """Name what decodes and resizes, with its version and filter, as checkpoints record it."""
@@ -131,7 +138,7 @@ class DecodeAndCrop:
     evaluation: EvalCrop = DEFAULT
 
     def __call__(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
-        """Return uint8 [size, size, 3]; `random` places training crops, None asks for the evaluation crop.
+        """Return uint8 [size, size, C]; `random` places training crops, None asks for the evaluation crop.
 
         Raises:
             DataError: the file cannot be read or decoded.
@@ -164,7 +171,7 @@ class DecodeAndCrop:
         return self._prepared_size(self._encoded(stored).size)
 
     def prepare(self, stored: Stored) -> np.ndarray:
-        """Decode an image to uint8 [H, W, 3], the shorter side at most `settings.prepared`.
+        """Decode an image to uint8 [H, W, C], the shorter side at most `settings.prepared`.
 
         Raises:
             DataError: the file cannot be read or decoded.
@@ -203,7 +210,7 @@ class DecodeAndCrop:
 
     def _decoded(self, encoded: Encoded, shrink: int = 1) -> Image.Image | np.ndarray:
         decoder = self.settings.decoder or default_decoder(self.settings.backend)
-        if decoder == "pil" and self.settings.backend == "pil":
+        if decoder == "pil" and self.settings.backend == "pil" and self.settings.band_count == COLORS:
             return encoded.image(shrink)
         return encoded.array(decoder, shrink)
 
@@ -224,9 +231,12 @@ def assemble(settings: ImageFileSettings, listing: Listing, fingerprint: str, ca
     if settings.prepared is not None:
         cut, name = DecodeAndCrop(settings), settings.backend_name().replace(" ", "-")
         for source, found in listing.files.items():
-            target = cache / "prepared" / f"{fingerprint[:32]}-{source}-{name}"
-            images[source] = prepare(found, target, cache, size_of=cut.prepared_size, decode=cut.prepare)
-    return ImageFileDataset(settings, listing, fingerprint, images)
+            rules = settings.image_rules().key()
+            target = cache / "prepared" / f"{fingerprint[:32]}-{source}-{name}{rules and '-' + rules}"
+            images[source] = prepare(
+                found, target, cache, size_of=cut.prepared_size, decode=cut.prepare, bands=settings.band_count
+            )
+    return ImageFileDataset(settings, listing, fingerprint, images, cache)
 
 
 class ImageFileDataset(LabeledImageDataset):
@@ -241,6 +251,7 @@ class ImageFileDataset(LabeledImageDataset):
         listing: the files and their classes.
         fingerprint: hash of the files' names and contents.
         images: what is read, by source: the listing's files, or the prepared ones.
+        cache: where the constants of other bands than three are kept.
     """
 
     augments_each_image: ClassVar[bool] = True
@@ -252,17 +263,25 @@ class ImageFileDataset(LabeledImageDataset):
         listing: Listing,
         fingerprint: str,
         images: Mapping[Source, Sequence[Stored]],
+        cache: Path,
     ) -> None:
         splits = make_splits(listing.labels["train"], len(listing.labels["val"]), settings.minival, settings.split_seed)
         if (test := listing.labels.get("test")) is not None:
             splits["test"] = Split("test", np.arange(len(test), dtype=np.int64))
+        rules, rows = settings.image_rules(), splits["train"].index
+
+        def measured() -> Constants:
+            kept = f"{fingerprint[:32]}-{splits_digest({'train': splits['train']})}-{rules.key()}constants.json"
+            return constants_of_files([listing.files["train"][row] for row in rows], rules, cache / "inspected" / kept)
+
+        mean, std = constants_of(settings.mean, settings.std, rules.channels, measured)
         super().__init__(
             classes=listing.classes,
             image_size=(settings.size, settings.size),
-            channels=3,
+            channels=rules.channels,
             fingerprint=fingerprint,
-            mean=settings.mean,
-            std=settings.std,
+            mean=mean,
+            std=std,
             labels=dict(listing.labels),
             splits=splits,
             augment=settings.augment,
@@ -277,6 +296,12 @@ class ImageFileDataset(LabeledImageDataset):
         """Return the images' paths relative to the set's root; see `Dataset.item_names`."""
         source = self.split(split).source
         return tuple(self._listing.where(source, int(row)) for row in index)
+
+    def stored_images(self, batch: ImageBatch) -> list[np.ndarray]:
+        """Return the images of a training batch whole, as their files hold them; see the base."""
+        rules, files = self.settings.image_rules(), self.files["train"]
+        chosen = (files[row] for row in batch.index.tolist())
+        return [Encoded(content_of(file), str(file), rules).array("opencv") for file in chosen]
 
     def test_fingerprint(self) -> str:
         """Return the fingerprint of the test split; see `Dataset.test_fingerprint`."""

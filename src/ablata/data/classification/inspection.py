@@ -23,7 +23,7 @@ from ablata.data.io.decode import (
     ImageRules,
     TooLargeError,
     decode_array,
-    decode_rgb,
+    decode_bands,
     open_image,
     upright_size,
 )
@@ -74,7 +74,7 @@ class InspectedImage:
     Attributes:
         size: height and width in pixels, upright; 0, 0 where even the header cannot be read.
         mode: PIL's name of the kind of pixels.
-        pixels: uint8 [H, W, 3]; None where there is a fault.
+        pixels: uint8 [H, W, C]; None where there is a fault.
         facts: what else is worth knowing; None where there is a fault.
         fault: why it cannot be used; None: it can.
         detail: of the fault.
@@ -103,8 +103,7 @@ def inspect_image(image: Path | Member, rules: ImageRules = RULES) -> InspectedI
         mode, facts = header.mode, ImageFacts(orientation_of(header), 0, 0, header.mode)
         if header.format == "JPEG":
             return InspectedImage(size, mode, decode_array(content, header, where, rules=rules), facts)
-        rgb, facts = decode_rgb(header, where, rules)
-        return InspectedImage(size, mode, np.asarray(rgb), facts)
+        return InspectedImage(size, mode, *decode_bands(header, where, rules))
     except DataError as error:
         reason = (error.found or "").removeprefix(f"{where}: ")
         # Advice that names a setting belongs to this file; that to mend files is given once.

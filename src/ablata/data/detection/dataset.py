@@ -68,7 +68,7 @@ class ImageSource(ABC):
 
     @abstractmethod
     def pixels(self, row: int) -> np.ndarray:
-        """Return uint8 [H, W, 3], red, green, blue.
+        """Return uint8 [H, W, C]; C is 3, red, green, blue, where no other bands are chosen.
 
         Raises:
             DataError: the file cannot be decoded.
@@ -114,13 +114,13 @@ class ViewReader(BatchReader[DetectionBatch]):
                 yield self._batch(*waiting.popleft())
 
     def one(self, view: View) -> tuple[Tensor, Objects]:
-        """Return an image uint8 [3, h, w] with its objects, both as the view has them."""
+        """Return an image uint8 [C, h, w] with its objects, both as the view has them."""
         pixels, objects = self._seen(view)
         objects = objects if self.masks else replace(objects, masks=None)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), objects
 
     def _seen(self, view: View) -> tuple[np.ndarray, Objects]:
-        """Return an image uint8 [h, w, 3] with its objects, masks unpacked where something needs them."""
+        """Return an image uint8 [h, w, C] with its objects, masks unpacked where something needs them."""
         settings, visible = self.settings, self.settings.min_visible
         pixels, objects = self._stored(view.row)
         if view.mosaic is not None and settings.mosaic is not None:
@@ -204,7 +204,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         classes: class names; a label is a position in it.
         sources: the images to train on, and those to score on.
         fingerprint: hexadecimal hash of images and annotations.
-        mean: mean of red, green, blue that is subtracted, in 0..1.
+        mean: mean of each band that is subtracted, in 0..1.
         std: what they are divided by, in 0..1.
         splits: train, val and, where asked for, minival.
         augment: sizes and random changes.
@@ -214,6 +214,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         maskless: the objects without a mask, where others have one.
         test: reads the images of the test split, which are never trained on; None: there is none.
         test_hint: what gives the set a test split, where it has none.
+        channels: bands of the images.
 
     Raises:
         DataError: a pair of `augment.swap` does not fit the classes, or a split has no object that counts.
@@ -235,7 +236,9 @@ class DetectionDataset(Dataset[DetectionBatch]):
         maskless: Sequence[str] = (),
         test: Callable[[], ImageSource] | None = None,
         test_hint: str | None = None,
+        channels: int = 3,
     ) -> None:
+        self.channels = channels
         super().__init__(classes=classes, splits=splits, fingerprint=fingerprint, mean=mean, std=std, backend=backend)
         self.category_ids, self.sources = tuple(category_ids or range(1, len(classes) + 1)), sources
         self._augment, self._swaps = augment, augment.swaps(classes)

@@ -22,18 +22,19 @@ from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.problems import Findings, OnInvalid
 from ablata.data.io.bit_depth import DARK, MUST_BE_BRIGHT, bits_advice, dark_detail
-from ablata.data.io.decode import IMAGE_SUFFIXES, ImageRules, decode_rgb, open_image, upright_size
+from ablata.data.io.decode import COLORS, IMAGE_SUFFIXES, ImageRules, decode_bands, open_image, upright_size
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.headers import orientation_of, page_count, stored_bits
 from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.io.walk import exists, files_under
+from ablata.data.loading.band_constants import constants_of, constants_of_files
 from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.dataset import DataSettings, NominalShape
 from ablata.data.loading.shared_images import MUST, TOLD, shared_files
-from ablata.data.loading.splits import SOURCES, Source, Split
+from ablata.data.loading.splits import SOURCES, Source, Split, splits_digest
 from ablata.data.transforms.detection import DetectionAugment
+from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _THREADS = 8
 _SHOWN = 3
 
@@ -49,9 +50,10 @@ class DetectionSettings(DataSettings):
     """Images held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
-    mean: tuple[float, ...] = _MEAN
-    """Mean of red, green, blue that is subtracted, in 0..1 (ImageNet's, as pretrained backbones have it)."""
-    std: tuple[float, ...] = _STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    """Mean of red, green, blue that is subtracted, in 0..1 (ImageNet's, as pretrained backbones have it); of another
+    number of bands those of the training set are measured where ImageNet's stand here."""
+    std: tuple[float, ...] = IMAGENET_STD
     """What red, green, blue are divided by, in 0..1."""
 
     def class_count(self) -> int:
@@ -62,6 +64,10 @@ class DetectionSettings(DataSettings):
         """Tell whether the objects have masks."""
         return True
 
+    def band_total(self) -> int:
+        """Return how many bands a network sees."""
+        return COLORS
+
     def image_size(self) -> tuple[int, int]:
         """Return the height and width that complexity is counted for."""
         return self.augment.nominal_size()
@@ -69,7 +75,7 @@ class DetectionSettings(DataSettings):
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for, without reading the files."""
         height, width = (-(-side // 32) * 32 for side in self.image_size())
-        return NominalShape(self.class_count(), channels=3, height=height, width=width)
+        return NominalShape(self.class_count(), channels=self.band_total(), height=height, width=width)
 
 
 class DetectionFileSettings(DetectionSettings, ImageReadSettings):
@@ -79,6 +85,10 @@ class DetectionFileSettings(DetectionSettings, ImageReadSettings):
     """Folder of the set, or a zip of it; null: looked for in the folder of data sets (ABLATA_DATA)."""
     on_invalid: OnInvalid = "repair"
     """What is done about faulty annotations: repaired where they have one meaning, or refused."""
+
+    def band_total(self) -> int:
+        """Return how many bands a network sees."""
+        return self.band_count
 
     @abstractmethod
     def locate(self, cache: Path) -> Path:
@@ -130,7 +140,7 @@ class FileImages(ImageSource):
         self.entries, self.files, self.rules = tuple(entries), tuple(files), rules
 
     def pixels(self, row: int) -> np.ndarray:
-        """Return uint8 [H, W, 3]."""
+        """Return uint8 [H, W, C]."""
         file = self.files[row]
         return Encoded(file.read_bytes(), str(file), self.rules).array("opencv")
 
@@ -211,15 +221,26 @@ class AnnotatedFiles:
             self.note_shared(cache)
         notices = (*self.findings.notices(), *self.beside())
         train, val = (self.sources[name].entries for name in SOURCES)
+        splits = image_splits(len(train), len(val), settings.minival, settings.split_seed, self.groups)
+        fingerprint, rules = folder_digest(self.root, self.files, cache), settings.image_rules()
+        kept = f"{fingerprint[:32]}-{splits_digest({'train': splits['train']})}-{rules.key()}constants.json"
+        files = [self.sources["train"].files[row] for row in splits["train"].index]
+        mean, std = constants_of(
+            settings.mean,
+            settings.std,
+            rules.channels,
+            lambda: constants_of_files(files, rules, cache / "inspected" / kept),
+        )
         return DetectionDataset(
             classes=self.classes,
             sources=dict(self.sources),
-            fingerprint=folder_digest(self.root, self.files, cache),
-            mean=settings.mean,
-            std=settings.std,
-            splits=image_splits(len(train), len(val), settings.minival, settings.split_seed, self.groups),
+            fingerprint=fingerprint,
+            mean=mean,
+            std=std,
+            channels=rules.channels,
+            splits=splits,
             augment=settings.augment,
-            backend=decoder_name(settings.image_rules()),
+            backend=decoder_name(rules),
             notices=notices,
             category_ids=self.category_ids,
             maskless=self.maskless,
@@ -341,7 +362,7 @@ def _measured(file: Path, rules: ImageRules) -> _Measured:
             ordinary = image.format in _ENDS and image.mode in ("RGB", "L", "P") and stored_bits(image) <= 8
             whole = ordinary and page_count(image) == 1 and rules.bands is None and _has_end(file)
             # What can go wrong with other files, only decoding tells.
-            highest = 0 if whole else decode_rgb(image, str(file), rules)[1].highest
+            highest = 0 if whole else decode_bands(image, str(file), rules)[1].highest
         return _Measured(size, None, exif, other, highest)
     except DataError as error:
         return _Measured(size, (error.must, f"{error.found or file}{f' ({error.do})' if error.do else ''}"))

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ablata.data.drawing.panels import as_colors
 from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.batch import ImageBatch
 
@@ -22,7 +23,7 @@ def contact_sheet(
     mean: Sequence[float],
     std: Sequence[float],
     *,
-    originals: ImageBatch | None = None,
+    originals: Sequence[np.ndarray] | None = None,
     columns: int = 8,
     most: int = 32,
     side: int = 128,
@@ -34,24 +35,20 @@ def contact_sheet(
         classes: class names.
         mean: with which the images were normalised.
         std: with which the images were normalised.
-        originals: the same rows before augmentation, drawn on the left of each; None: only `batch`.
+        originals: the same samples as they are stored, uint8 [H, W, C] of any sizes, drawn on the left of each; None:
+            only `batch`.
         columns: cells a row.
         most: highest number of cells.
         side: pixels of an image's longer side; small images are enlarged by whole factors, so that pixels stay visible.
 
     Returns:
         An RGB image.
-
-    Raises:
-        ValueError: the originals are not the same samples.
     """
-    if originals is not None and not torch.equal(originals.index.cpu(), batch.index.cpu()):
-        raise ValueError("`originals` must hold the batch's samples in the batch's order")
     count = min(most, len(batch))
     normalizer = Normalizer(mean, std)
     images = [_enlarged(pixels, side) for pixels in _pixels(batch, normalizer, count)]
     if originals is not None:
-        before = [_enlarged(pixels, side) for pixels in _pixels(originals, normalizer, count)]
+        before = [_enlarged(np.ascontiguousarray(as_colors(pixels)), side) for pixels in originals[:count]]
         images = [_beside(left, right) for left, right in zip(before, images, strict=True)]
     return _arranged(images, _captions(batch, classes, count), columns)
 
@@ -70,7 +67,7 @@ def captioned(
     Returns:
         An RGB image.
     """
-    pixels = [image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy() for image in images]
+    pixels = [np.ascontiguousarray(as_colors(image.permute(1, 2, 0).numpy())) for image in images]
     return _arranged([_enlarged(image, side) for image in pixels], list(captions), columns)
 
 
@@ -84,8 +81,7 @@ def _pixels(batch: ImageBatch, normalizer: Normalizer, count: int) -> list[np.nd
     images = batch.images[:count].cpu()
     if images.dtype != torch.uint8:
         images = normalizer.undo(images.float()).round().to(torch.uint8)
-    images = images[:, :3] if images.shape[1] >= 3 else images[:, [0, 0, 0]]
-    return list(images.permute(0, 2, 3, 1).contiguous().numpy())
+    return list(np.ascontiguousarray(as_colors(images.permute(0, 2, 3, 1).numpy())))
 
 
 def _captions(batch: ImageBatch, classes: Sequence[str], count: int) -> list[list[str]]:

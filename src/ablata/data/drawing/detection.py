@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ablata.data.drawing.panels import sized
+from ablata.data.drawing.panels import as_colors, sized
 from ablata.data.labels.table import Color
 
 _FRACTION = 0.45
@@ -41,14 +41,14 @@ def objects_drawn(
     """Draw objects over an image, the first of them on top.
 
     Args:
-        pixels: uint8 [H, W, 3].
+        pixels: uint8 [H, W, C], see `as_colors`.
         boxes: left, top, right, bottom of each, half open, in pixels of the image.
         words: what is written on each box; empty: nothing.
         colors: of each.
         masks: bool [N, H, W]; None: boxes alone.
         width: of the drawing; small images are enlarged by a whole factor up to it. None: that of the image.
     """
-    shown = pixels.astype(np.float32)
+    shown = as_colors(pixels).astype(np.float32)
     for mask, color in reversed(list(zip(() if masks is None else masks, colors, strict=False))):
         shown[mask] += (np.array(color, dtype=np.float32) - shown[mask]) * _FRACTION
     image = sized(Image.fromarray(shown.round().astype(np.uint8)), width)
@@ -71,14 +71,14 @@ def looks_drawn(
     """Draw boxes over a darkened image, with an arrow from each to those it looks at, the wider the more it does.
 
     Args:
-        pixels: uint8 [H, W, 3].
+        pixels: uint8 [H, W, C], see `as_colors`.
         boxes: as of `objects_drawn`.
         words: likewise.
         colors: of each box and of the arrows that start there.
         weights: float [N, N], in 0..1: how much a row's box looks at a column's.
         width: of the drawing.
     """
-    image = sized(Image.fromarray((pixels * 0.5).astype(np.uint8)), width)
+    image = sized(Image.fromarray((as_colors(pixels) * 0.5).astype(np.uint8)), width)
     pen, factor = ImageDraw.Draw(image), image.width / pixels.shape[1]
     corners = [_corners(box, factor) for box in boxes]
     for box, color in zip(corners, colors, strict=True):

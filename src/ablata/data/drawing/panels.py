@@ -5,9 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image
 
 _QUALITY = 85
+
+
+def as_colors(pixels: np.ndarray) -> np.ndarray:
+    """Return an image of any bands, uint8 [H, W, C], as one of three to be looked at: the first three, or the first."""
+    return pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., [0, 0, 0]]
 
 
 def sized(image: Image.Image, width: int | None) -> Image.Image:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ablata.data.drawing.contact_sheet import captioned
+from ablata.data.drawing.panels import as_colors
 from ablata.data.labels.table import VOID_COLOR, Color, paint
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.transforms.normalization import Normalizer
@@ -16,11 +17,6 @@ from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
 _RIGHT, _WRONG, _UNCOUNTED = (232, 232, 232), (208, 32, 48), (96, 96, 96)
 _LINE, _SQUARE, _MARGIN = 20, 14, 8
-
-
-def as_colors(pixels: np.ndarray) -> np.ndarray:
-    """Return an image of any bands, uint8 [H, W, C], as one of three to be looked at: the first three, or the first."""
-    return pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., [0, 0, 0]]
 
 
 def overlay(pixels: np.ndarray, labels: np.ndarray, palette: Sequence[Color], fraction: float = 0.55) -> np.ndarray:

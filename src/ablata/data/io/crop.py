@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from ablata.data.io.decode import Decoder, Orientation, any_size
+from ablata.data.io.decode import COLORS, Decoder, Orientation, any_size
 
 Backend = Literal["torch", "pil", "opencv"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
@@ -33,6 +33,7 @@ _PIL = {
 }
 _OPENCV = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "nearest": cv2.INTER_NEAREST_EXACT}
 _TRIES = 10
+_AT_ONCE = 4
 
 
 def default_decoder(backend: Backend) -> Decoder:
@@ -72,19 +73,22 @@ def backend_name(
 def resize(
     image: Image.Image | np.ndarray, size: tuple[int, int], backend: Backend, interpolation: Interpolation
 ) -> np.ndarray:
-    """Resize an RGB image.
+    """Resize an image of any number of bands.
 
     Args:
-        image: uint8 [H, W, 3], or a PIL image for the PIL backend.
+        image: uint8 [H, W, C], or a PIL image for the PIL backend.
         size: height and width of the result.
         backend: `pil`; `torch`, the same filter in integers, at most two grey levels off (where neither side shrinks,
             there is nothing to antialias, and OpenCV's faster code of that filter is taken); `opencv`, no antialias.
         interpolation: the filter.
 
     Returns:
-        uint8 [height, width, 3].
+        uint8 [height, width, C].
     """
     height, width = size
+    if backend == "pil" and not isinstance(image, Image.Image) and image.shape[2] != COLORS:
+        bands = (Image.fromarray(np.ascontiguousarray(image[..., band])) for band in range(image.shape[2]))
+        return np.stack([np.asarray(band.resize((width, height), _PIL[interpolation])) for band in bands], axis=-1)
     if backend == "pil":
         pil_image = image if isinstance(image, Image.Image) else Image.fromarray(image)
         return np.asarray(pil_image.resize((width, height), _PIL[interpolation]))
@@ -93,10 +97,20 @@ def resize(
         return pixels
     grows = height >= pixels.shape[0] and width >= pixels.shape[1]
     if backend == "opencv" or (grows and interpolation == "bilinear"):
-        return cv2.resize(pixels, (width, height), interpolation=_OPENCV[interpolation])
+        return opencv_resize(pixels, size, _OPENCV[interpolation])
     # The dimension of the batch comes first: put there after permute, its stride hides channels_last, and torch copies.
     images = torch.from_numpy(np.require(pixels, requirements=["W"]))[None].permute(0, 3, 1, 2)
     return torch_resize(images, (height, width), interpolation)[0].permute(1, 2, 0).numpy()
+
+
+def opencv_resize(pixels: np.ndarray, size: tuple[int, int], interpolation: int) -> np.ndarray:
+    """Resize uint8 [H, W, C] to `size`, height and width, by OpenCV, of which some filters take four bands at most."""
+    height, width = size
+    if pixels.shape[2] <= _AT_ONCE:
+        return cv2.resize(pixels, (width, height), interpolation=interpolation).reshape(height, width, -1)
+    starts = range(0, pixels.shape[2], _AT_ONCE)
+    parts = (np.ascontiguousarray(pixels[..., start : start + _AT_ONCE]) for start in starts)
+    return np.concatenate([opencv_resize(part, size, interpolation) for part in parts], axis=-1)
 
 
 def torch_resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
@@ -128,7 +142,7 @@ def resize_and_center_crop(
 ) -> np.ndarray:
     """Resize and center crop: the shorter side to `short`, the central square of `size` pixels, as in torchvision.
 
-    The longer side becomes `int(short * long / shorter)`; `short` is at least `size`. Returns uint8 [size, size, 3].
+    The longer side becomes `int(short * long / shorter)`; `short` is at least `size`. Returns uint8 [size, size, C].
     """
     high, wide = scaled(image_size(image), short)
     left, top = round((wide - size) / 2), round((high - size) / 2)
@@ -143,7 +157,7 @@ def resize_and_random_crop(
     interpolation: Interpolation,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """Resize and random crop: the shorter side to `short`, a random square of `size`: uint8 [size, size, 3]."""
+    """Resize and random crop: the shorter side to `short`, a random square of `size`: uint8 [size, size, C]."""
     high, wide = scaled(image_size(image), short)
     top, left = random.integers(0, high - size + 1), random.integers(0, wide - size + 1)
     return resize(image, (high, wide), backend, interpolation)[top : top + size, left : left + size]

@@ -63,8 +63,8 @@ class ImageRules:
     Attributes:
         orientation: whether images are turned as the camera noted.
         bits: of the values in 16-bit files, 8 to 16: the highest becomes white; None: 16.
-        bands: which bands of a file of several are red, green and blue, counted from 0; another number of them is for
-            `decode_bands`, and of those the first three are shown; None: the first three.
+        bands: which bands of a file of several are read, counted from 0: red, green and blue, or any number of them for
+            `decode_bands`, of which the first three are shown; None: the first three.
         max_pixels: an image may have so many.
         span: values of more than 8 bits that become black and white, lower and higher ones too; None: all of `bits`.
         page: which page of files of several is read, counted from 0; None: files have one.
@@ -310,9 +310,9 @@ def _unchosen(where: str, count: int) -> DataError:
     some = "[0,1,2]" if count > 2 else "[0,0,0]"
     last = ": is the last one infrared, or transparency?" if count <= 4 else ""
     return DataError(
-        "An image must have one band or three, or data.bands must choose three",
+        "An image must have one band or three, or data.bands must choose some",
         found=f"{where}: {count} bands{last}",
-        do=f"set data.bands={some} for the first, or others; for masks any number of them",
+        do=f"set data.bands={some} for the first, or any number of others: a network sees as many",
     )
 
 
@@ -424,7 +424,7 @@ def decode_array(
     decoder: Decoder = "opencv",
     rules: ImageRules = RULES,
 ) -> np.ndarray:
-    """Decode to uint8 [H, W, 3].
+    """Decode to uint8 [H, W, C], C the number of bands that the rules choose, 3 where they choose none.
 
     Args:
         content: the encoded bytes.
@@ -443,7 +443,7 @@ def decode_array(
             return pixels
     if decoder == "pil" and shrink > 1:
         image.draft(None, (image.width // shrink, image.height // shrink))
-    return np.asarray(to_rgb(image, where, rules))
+    return decode_bands(image, where, rules)[0]
 
 
 def decode_jpeg(content: bytes, shrink: int) -> np.ndarray | None:
@@ -471,6 +471,7 @@ def _is_plain_jpeg(content: bytes, image: Image.Image, rules: ImageRules) -> boo
     missing)."""
     return (
         image.format == "JPEG"
+        and rules.bands is None
         and image.mode in ("RGB", "L")
         and content.rstrip(b"\0")[-2:] == b"\xff\xd9"
         and (rules.orientation == "ignored" or orientation_of(image) == 1)

@@ -40,7 +40,8 @@ class Encoded:
 
     def __init__(self, content: bytes, where: str, rules: ImageRules = RULES) -> None:
         self._content, self._where, self._rules = content, where, rules
-        self._jpeg = plain_jpeg_size(content)
+        # Chosen bands are taken out of what PIL reads.
+        self._jpeg = plain_jpeg_size(content) if rules.bands is None else None
 
     @cached_property
     def _opened(self) -> Image.Image:
@@ -56,7 +57,7 @@ class Encoded:
         return self._jpeg or upright_size(self._opened, self._rules.orientation)
 
     def array(self, decoder: Decoder, shrink: int = 1) -> np.ndarray:
-        """Decode to uint8 [H, W, 3]; see `decode_array`.
+        """Decode to uint8 [H, W, C]; see `decode_array`.
 
         Raises:
             DataError: the pixels cannot be decoded.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.io.decode import COLORS, MOST_PIXELS, ImageRules, Orientation
+from ablata.data.io.decode import MOST_PIXELS, ImageRules, Orientation
 
 Band = Annotated[int, Field(ge=0)]
 
@@ -15,8 +15,6 @@ Band = Annotated[int, Field(ge=0)]
 class ImageReadSettings(Settings):
     """How image files become 8-bit RGB, or as many bands as are chosen; the base of others, not itself a choice."""
 
-    ANY_BANDS: ClassVar[bool] = False
-    """Whether networks may see another number of bands than three."""
     orientation: Orientation = "applied"
     """The orientation that a camera noted (EXIF). applied: images are turned upright, masks as their own files say, and
     boxes lie on the upright image; ignored: all as stored, as in torchvision's references."""
@@ -26,8 +24,8 @@ class ImageReadSettings(Settings):
     """Values of images of more than 8 bits (floating point too) that become black and white, what lies beside them too;
     null: 0 and the highest value of `bits`."""
     bands: Annotated[tuple[Band, ...], Field(min_length=1)] | None = None
-    """Which bands of images of several are red, green and blue, counted from 0; one alone is shown grey; of masks other
-    numbers are taken too, and the network sees as many (drawings show the first three); null: the first three."""
+    """Which bands of images of several are read, counted from 0: three as red, green and blue, one alone as grey, or
+    any number, of which the network sees as many (drawings show the first three); null: the first three."""
     page: Annotated[int, Field(ge=0)] | None = None
     """Which page of images and masks of several pages (TIFF stacks) is read, counted from 0; null: files have one."""
     max_pixels: Annotated[int, INCIDENTAL, Field(ge=1)] = MOST_PIXELS
@@ -39,12 +37,6 @@ class ImageReadSettings(Settings):
             raise ValueError(f"span must rise from black to white, got {list(self.span)}")
         if self.span is not None and self.bits is not None:
             raise ValueError("span and bits say the same thing: set one of them to null")
-        return self
-
-    @model_validator(mode="after")
-    def _takes_the_bands(self) -> Self:
-        if self.band_count != COLORS and not self.ANY_BANDS:
-            raise ValueError("bands must be one or three for this kind of data; other numbers of them are for masks")
         return self
 
     @property

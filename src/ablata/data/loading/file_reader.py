@@ -25,7 +25,7 @@ class ImageDecoder(Protocol):
     """Turns an image into pixels of the loader's size. Must be picklable, as it is sent to worker processes."""
 
     def __call__(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
-        """Return uint8 [H, W, 3]; `random` places training crops, None asks for the evaluation crop."""
+        """Return uint8 [H, W, C]; `random` places training crops, None asks for the evaluation crop."""
 
 
 class _Failure:
@@ -45,7 +45,7 @@ class _ImageFiles(Dataset[Tensor | _Failure]):
         self.files, self.cut, self.seed = files, cut, seed
 
     def __getitem__(self, wanted: BatchIndices) -> Tensor | _Failure:
-        """Return uint8 [b, 3, H, W], its memory in the order of decoded images (channels_last)."""
+        """Return uint8 [b, C, H, W], its memory in the order of decoded images (channels_last)."""
         batch: np.ndarray | None = None
         # All generators first: made between two decoded images, one takes five times as long, as the caches are cold.
         for row, (index, random) in enumerate(zip(wanted.index, self._generators(wanted), strict=True)):
@@ -106,7 +106,7 @@ class FileReader:
         weakref.finalize(self, _end, self._loader)
 
     def read(self, batches: Iterable[BatchIndices]) -> Iterator[Tensor]:
-        """Yield uint8 [b, 3, H, W] for each of `batches`, in order.
+        """Yield uint8 [b, C, H, W] for each of `batches`, in order.
 
         Raises:
             DataError: a file cannot be read; names it.

@@ -27,7 +27,7 @@ class LabeledImageDataset(Dataset[ImageBatch]):
     Args:
         classes: see `Dataset`, as are the arguments that are not listed here.
         image_size: height and width in pixels of every image that a loader gives, after augmentation.
-        channels: 1 or 3 (red, green, blue).
+        channels: 1, 3 (red, green, blue), or another number of bands.
         labels: int64 [n] of each source.
         augment: augmentation of training batches.
 
@@ -152,6 +152,17 @@ class LabeledImageDataset(Dataset[ImageBatch]):
                 found=f"images that are kept at {'x'.join(map(str, self.image_size))}",
                 do="use plain, mirror or mirror_translate",
             )
+
+    def stored_images(self, batch: ImageBatch) -> list[np.ndarray]:
+        """Return the images of a training batch as they are stored, uint8 [H, W, C]: here those of the batch.
+
+        Args:
+            batch: as it was read, not augmented.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        return list(batch.images.permute(0, 2, 3, 1).cpu().numpy())
 
     def restricted(self, index: np.ndarray) -> Self:
         """Return this set with `index` (int64, ascending) as its training samples; the others are `unlabeled`."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,7 @@ from ablata.data.labels.map import MAP_FILE
 from ablata.data.labels.split_lists import split_name
 from ablata.data.labels.splitting import SplitRule, divided
 from ablata.data.labels.table import LabelTable
+from ablata.data.loading.band_constants import constants_of
 from ablata.data.loading.cache import combined, file_digests, folder_digest
 from ablata.data.loading.dataset import NominalShape, SegmentationSettings
 from ablata.data.loading.shared_images import tell_shared
@@ -67,7 +68,6 @@ class PairFiles:
 class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
     """Settings of segmentation data sets in files; the base of several, not itself a choice."""
 
-    ANY_BANDS: ClassVar[bool] = True
     kind: str
     """Which set."""
     root: Annotated[str | None, INCIDENTAL, ON_DISK] = None
@@ -114,7 +114,10 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
         if test := pairs.get("test"):
             splits["test"] = Split("test", np.arange(len(test), dtype=np.int64))
             later["test"] = lambda: decoded_pairs(_digest(found, "test", cache)[:32], test, table, cache, rules)
-        mean, std = self._constants(stores["train"], found.splits["train"].index)
+        rows = found.splits["train"].index
+        mean, std = constants_of(
+            self.mean, self.std, stores["train"].channels, lambda: stores["train"].statistics(rows)
+        )
         data = SegmentationDataset(
             stores,
             table,
@@ -131,22 +134,6 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
         )
         _refuse_pointless(data, found.root)
         return data
-
-    def _constants(self, store: PairStore, index: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return mean and standard deviation of each channel.
-
-        Raises:
-            DataError: there are fewer or more than channels.
-        """
-        if store.channels != len(IMAGENET_MEAN) and (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
-            return store.statistics(index)
-        if not len(self.mean) == len(self.std) == store.channels:
-            raise DataError(
-                "data.mean and data.std must have a number for each band",
-                found=f"{len(self.mean)} and {len(self.std)}, of {store.channels} bands",
-                do="leave them out to have them measured" if store.channels != len(IMAGENET_MEAN) else None,
-            )
-        return self.mean, self.std
 
 
 ONE_CLASS = "A set must have two classes or more: with one, every pixel that counts is right, and mIoU is 100"

@@ -21,6 +21,7 @@ from ablata.data.io.headers import orientation_of
 from ablata.data.io.masks import load_mask, open_mask
 from ablata.data.labels.mask_files import Palettes, palette_of, raw_values, size_advice
 from ablata.data.labels.table import LabelTable
+from ablata.data.loading.band_constants import Constants, constants_of_histograms, histogram
 from ablata.data.loading.cache import load_array, require_space, stored_arrays
 from ablata.data.loading.loaders import BatchIndices, BatchReader
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
@@ -59,19 +60,12 @@ class PairStore:
         """Return int64 [n + 1], where in `planes` each sample begins, and the end."""
         return np.concatenate([[0], np.cumsum((self.channels + 1) * self.sizes.prod(axis=1))])
 
-    def statistics(self, index: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def statistics(self, index: np.ndarray) -> Constants:
         """Return mean and standard deviation of each channel over some samples, in 0..1."""
-        count, total, squares = 0, np.zeros(self.channels), np.zeros(self.channels)
-        levels, starts = np.arange(256) / 255, self.starts
+        total, starts = np.zeros((self.channels, 256), np.int64), self.starts
         for row in index.tolist():
-            pixels = self.planes[starts[row] : starts[row + 1]].reshape(self.channels + 1, -1)[:-1]
-            histogram = np.stack([np.bincount(channel, minlength=256) for channel in pixels])
-            count, total, squares = (
-                count + pixels.shape[1], total + histogram @ levels, squares + histogram @ levels**2)  # fmt: skip
-        mean = total / max(count, 1)
-        # A channel that is the same everywhere has no deviation to divide by.
-        std = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 1 / 255**2))
-        return tuple(mean.tolist()), tuple(std.tolist())
+            total += histogram(self.planes[starts[row] : starts[row + 1]].reshape(self.channels + 1, -1)[:-1])
+        return constants_of_histograms(total)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class CopyPaste(Settings):
         """Return an image with objects of another one pasted over it.
 
         Args:
-            pixels: uint8 [H, W, 3].
+            pixels: uint8 [H, W, C].
             objects: what is on it; masks bool [N, H, W].
             source: pixels and objects of the other image, whose ignored regions stay behind.
             random: places the other image, and chooses among its objects.

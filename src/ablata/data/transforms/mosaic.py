@@ -37,13 +37,13 @@ class Mosaic(Settings):
         """Return the mosaic of four images: the first upper left, then upper right, lower left, lower right.
 
         Args:
-            four: pixels uint8 [H, W, 3] and objects of each.
+            four: pixels uint8 [H, W, C] and objects of each.
             draws: two numbers in [0, 1): the middle's place down and across.
             min_visible: fraction of an object, in 0..1, of which less is ignored.
         """
         whole = 2 * self.side
         middle_y, middle_x = (int(self.side * (_MIDDLE[0] + (_MIDDLE[1] - _MIDDLE[0]) * draw)) for draw in draws)
-        canvas = np.full((whole, whole, 3), _GREY, dtype=np.uint8)
+        canvas = np.full((whole, whole, four[0][0].shape[2]), _GREY, dtype=np.uint8)
         parts = []
         for place, (pixels, objects) in enumerate(four):
             pixels, objects = resize(pixels, objects, min(self.side / side for side in pixels.shape[:2]))

@@ -5,7 +5,7 @@ positive nor negative.
 
 Shapes: N objects of an image of H x W pixels; boxes are left, top, right, bottom in pixels, half open.
 
-    pixels uint8 [H, W, 3]     boxes [N, 4]     masks bool [N, H, W]     visible [N], a fraction
+    pixels uint8 [H, W, C]     boxes [N, 4]     masks bool [N, H, W]     visible [N], a fraction
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ablata.data.io.crop import opencv_resize
 from ablata.structures.detection import Objects
 
 NAMELESS = -1
@@ -25,12 +26,12 @@ NAMELESS = -1
 
 
 def resize(pixels: np.ndarray, objects: Objects, scale: float) -> tuple[np.ndarray, Objects]:
-    """Resize an image uint8 [H, W, 3], with its boxes and masks bool [N, H, W]."""
+    """Resize an image uint8 [H, W, C], with its boxes and masks bool [N, H, W]."""
     if scale == 1:
         return pixels, objects
     height, width = pixels.shape[:2]
     tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
-    pixels = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    pixels = opencv_resize(pixels, (tall, wide), cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     factors = torch.tensor([wide / width, tall / height] * 2)
     boxes = objects.boxes * factors
     ignored = None if objects.ignored is None else objects.ignored * factors
@@ -63,7 +64,7 @@ def cut(
     """Cut a part out of an image.
 
     Args:
-        pixels: uint8 [H, W, 3].
+        pixels: uint8 [H, W, C].
         objects: what is on it; masks bool [N, H, W] or None.
         top, left: of the part, inside the image.
         height, width: of the part, in pixels; it ends with the image at the latest.

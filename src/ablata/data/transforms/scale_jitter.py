@@ -44,7 +44,7 @@ class ScaleJitter(Settings):
         """Return an image resized and cut.
 
         Args:
-            pixels: uint8 [H, W, 3].
+            pixels: uint8 [H, W, C].
             objects: what is on it; masks bool [N, H, W] or None.
             draws: three numbers in [0, 1): of the factor, and of the cut's place down and across.
             min_visible: fraction of an object, in 0..1, of which less is ignored.

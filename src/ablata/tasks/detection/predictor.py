@@ -131,7 +131,7 @@ class DetectionPredictor(Predictor):
         return self.data.image_rules() if isinstance(self.data, ImageReadSettings) else RULES
 
     def read(self, file: Path) -> np.ndarray:
-        """Read an image at its own size, uint8 [H, W, 3].
+        """Read an image at its own size, uint8 [H, W, C].
 
         Raises:
             DataError: the file is no image or damaged.
@@ -143,7 +143,7 @@ class DetectionPredictor(Predictor):
         """Return what is on an image.
 
         Args:
-            pixels: uint8 [H, W, 3].
+            pixels: uint8 [H, W, C].
             boxes: how many are proposed; None: as the settings say.
         """
         height, width = pixels.shape[:2]

@@ -16,7 +16,7 @@ from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.rle import decode
 from ablata.data.drawing.class_graph import graph_svg
 from ablata.data.drawing.detection import looks_drawn, object_palette, objects_drawn
-from ablata.data.drawing.panels import beside, jpeg, sized
+from ablata.data.drawing.panels import as_colors, beside, jpeg, sized
 from ablata.data.drawing.segmentation import legend
 from ablata.data.labels.table import Color
 from ablata.models.detection.base import ImageDetections
@@ -141,7 +141,7 @@ class _Sheet:
 
     Args:
         number: row number of the image.
-        pixels: uint8 [H, W, 3].
+        pixels: uint8 [H, W, C], see `as_colors`.
         entry: what is on it.
         classes: class names.
         palette: their colours.
@@ -155,7 +155,7 @@ class _Sheet:
         classes: tuple[str, ...],
         palette: tuple[Color, ...],
     ) -> None:
-        self.number, self.pixels, self.entry = number, pixels, entry
+        self.number, self.pixels, self.entry = number, as_colors(pixels), entry
         self.classes, self.palette = classes, palette
 
     def beside_truth(self, detections: Detections) -> ShownImage:

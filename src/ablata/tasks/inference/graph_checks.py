@@ -16,6 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from ablata.base.errors import AblataError, DataError, reason
+from ablata.data.io.crop import resize
+from ablata.data.io.decode import RULES, decode_bands, open_image
+from ablata.data.io.read_settings import ImageReadSettings
 from ablata.engine.predictor import Predictor
 
 _ROWS = 5
@@ -83,23 +86,27 @@ def real_images(model: Predictor, files: Sequence[Path]) -> Tensor:
     """Return images in the size of a graph, normalised, float32 [n, C, H, W]; at most eight are read.
 
     Raises:
-        DataError: one cannot be read, or the network takes other than grey or colour images.
+        DataError: one cannot be read, or the network takes no images.
     """
-    mode = {1: "L", 3: "RGB"}.get(model.contract.get("channels", 0))
-    if mode is None:
+    channels = model.contract.get("channels")
+    if channels is None:
         raise DataError("--images must be what the network takes", found=f"a {model.title} of other inputs",
                         do="leave --images out; the graph is compared on noise")  # fmt: skip
-    height, width = model.size
+    rules = model.data.image_rules() if isinstance(model.data, ImageReadSettings) else RULES
     pixels = []
     for file in files[:_MOST_IMAGES]:
         try:
-            with Image.open(file) as image:
-                pixels.append(np.asarray(image.convert(mode).resize((width, height), Image.Resampling.BILINEAR)))
-        except (OSError, ValueError) as error:
+            image = resize(
+                decode_bands(open_image(file, str(file)), str(file), rules)[0], model.size, "pil", "bilinear"
+            )
+        except DataError as error:
+            raise DataError("--images must be image files that the network takes", found=error.found,
+                            do="leave that file out") from None  # fmt: skip
+        except OSError as error:
             raise DataError("--images must be image files", found=f"{file}: {reason(error)}",
                             do="leave that file out") from None  # fmt: skip
-    stacked = torch.from_numpy(np.stack(pixels))
-    return model.prepared(stacked[..., None].movedim(-1, 1) if mode == "L" else stacked.movedim(-1, 1))
+        pixels.append(np.asarray(Image.fromarray(image).convert("L"))[..., None] if channels == 1 else image)
+    return model.prepared(torch.from_numpy(np.stack(pixels)).movedim(-1, 1))
 
 
 @torch.no_grad()

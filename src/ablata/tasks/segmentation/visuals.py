@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ablata.data.drawing.panels import beside, jpeg, sized
-from ablata.data.drawing.segmentation import as_colors, errors, legend, overlay
+from ablata.data.drawing.panels import as_colors, beside, jpeg, sized
+from ablata.data.drawing.segmentation import errors, legend, overlay
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.transforms.normalization import Normalizer
 from ablata.metrics.segmentation import SegmentationScores
