@@ -135,3 +135,19 @@ def test_a_loss_that_teaches_nothing_is_refused_before_anything_is_recorded(tmp_
     with pytest.raises(SettingsError, match="must depend on the network's outputs"):
         ablata.train("digits", overrides={**SHORT, "loss": f"{tmp_path / 'odd.py'}:loss"})
     assert list(ablata.runs()) == []
+
+
+def test_a_name_that_a_library_does_not_know_is_refused_before_a_run_is_recorded() -> None:
+    wrong = ("model=timm model.name=mobilenetv2_10", "optim=timm optim.name=lam")
+    for settings, meant in zip(wrong, ("mobilenetv2_100", "lamb"), strict=True):
+        with pytest.raises(SettingsError, match=r"did you mean (\w+, )+\w+\?") as caught:
+            ablata.train("digits", overrides=settings.split(), progress=False)
+        assert meant in str(caught.value)
+    segmenters = {
+        "model=smp model.encoder=resnet3": "resnet34",
+        "model=features model.backbone=timm model.backbone.name=resnet_18": "resnet18",
+    }
+    for settings, meant in segmenters.items():
+        with pytest.raises(SettingsError, match=rf"did you mean {meant}[,?]"):
+            ablata.load_recipe("bisenet_scenes", settings.split()).refuse_unknown_names()
+    assert len(ablata.runs()) == 0

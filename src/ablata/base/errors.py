@@ -87,10 +87,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
-def suggestion(name: object, known: Iterable[str], otherwise: str = "choose one of them") -> str:
-    """Return advice for a name that is none of those known: the nearest, or, where none is close, something else."""
-    close = nearest(str(name), known)
-    return f"did you mean {close}?" if close else otherwise
+def suggestion(name: object, known: Iterable[str], otherwise: str = "choose one of them", most: int = 1) -> str:
+    """Return advice for a name that is none of those known: the nearest `most`, or, where none is close, something
+    else."""
+    folded = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(str(name).lower(), list(folded), n=most, cutoff=0.6)
+    return f"did you mean {listing(folded[one] for one in close)}?" if close else otherwise
 
 
 def choices(known: Iterable[str], name: object = "") -> str:

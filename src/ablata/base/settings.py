@@ -71,6 +71,19 @@ class Settings(BaseModel):
         """Return what must be set, beside the root, to read a folder that is recognized: `train_json=train.json`."""
         return []
 
+    def refuse_unknown_names(self) -> None:
+        """Refuse names that a library must know, such as that of a network of timm, before anything is recorded.
+
+        A part that has such a name asks its library; here the parts of these settings are asked.
+
+        Raises:
+            SettingsError: the library does not know one; names those that are most like it.
+        """
+        for value in vars(self).values():
+            for one in value if isinstance(value, tuple) else (value,):
+                if isinstance(one, Settings):
+                    one.refuse_unknown_names()
+
     def __init_subclass__(cls, **options: Any) -> None:
         """Tell a user's class apart by its reference, as ours are by a word (`kind` of a part, `task` of a recipe)."""
         super().__init_subclass__(**options)

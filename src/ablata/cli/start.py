@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ablata.base.quantities import duration, quantity, two_digits
 from ablata.cli.console import note, out
+from ablata.cli.data.named import refuse_file
 
 _SHOWN = 12
 
@@ -46,6 +47,8 @@ def start(
             "A recipe is not replaced unasked", found=f"{output} is there", do="--replace, or --output OTHER.py"
         )
     refuse_missing(folder)  # before torch is loaded, which takes seconds
+    refuse_file(folder)
+    from ablata.api.start.first_study import first_study
     from ablata.api.start.proposing import propose
 
     made = propose(folder, minutes=minutes, task=task, weights=weights, output=output, say=note)
@@ -84,7 +87,9 @@ def start(
     )
     for choice in made.choices:
         if choice.key.startswith("model.") and choice.key.endswith(".weights"):
+            seeds, margin, why = first_study(max(1, made.scored))
             note(
                 "does pretraining help here? a study with a verdict:\n"
-                f"  ablata study run --recipe {shown} --arm scratch:{choice.key}=null --seeds 5 --margin 1"
+                f"  ablata study run --recipe {shown} --arm scratch:{choice.key}=null --seeds {seeds} "
+                f"--margin {margin:g}\n  ({why})"
             )

@@ -45,6 +45,9 @@ def test_a_batch_of_one_image_needs_another_norm_of_means() -> None:
         SMALL.build(3)(torch.randn(1, 3, 128, 128))
     with pytest.raises(SettingsError, match="more than 64 pixels"):
         SMALL.build(3)(torch.randn(1, 3, 64, 64))
+    for height, width in ((32, 32), (32, 480)):
+        with pytest.raises(SettingsError, match=rf"more than 32 pixels high and wide.*\n.*{height}x{width}"):
+            SMALL.build(3)(torch.randn(8, 3, height, width))
     SMALL.model_copy(update={"pooled_norm": "none"}).build(3)(torch.randn(1, 3, 128, 128))
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ablata.api.start.groups import Grouping
 from ablata.api.start.proposal import Choice
+from ablata.base.errors import DataError
 from ablata.data.formats.recognize import Recognized
+from ablata.data.io.decode import open_image
 from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD
 from ablata.models.weights.sources import Source
 
@@ -54,9 +55,9 @@ def median_side(files: Sequence[Path]) -> int:
     sides = []
     for path in files[:: max(1, len(files) // _SHOWN_SIZES)]:
         try:
-            with Image.open(path) as image:
+            with open_image(path, str(path)) as image:
                 sides.append(min(image.size))
-        except (OSError, ValueError):
+        except (DataError, OSError, ValueError):
             continue  # what cannot be read is told by the check
     return sorted(sides)[len(sides) // 2] if sides else 224
 

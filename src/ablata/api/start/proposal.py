@@ -47,6 +47,7 @@ class Proposal:
         seconds_an_evaluation: measured on some images.
         memory: peak of the few steps, in bytes.
         cautions: what its reader should look at before the training.
+        scored: images to score on.
     """
 
     found: Recognized
@@ -59,6 +60,7 @@ class Proposal:
     seconds_an_evaluation: float = 0.0
     memory: float = 0.0
     cautions: tuple[str, ...] = ()
+    scored: int = 0
 
     def recipe(self) -> Any:
         """Return the recipe that the choices make."""

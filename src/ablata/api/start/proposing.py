@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,14 +18,15 @@ from ablata.api.start.choices import (
     training_choices,
 )
 from ablata.api.start.groups import find_groups, is_folder_of_groups, is_one_film
+from ablata.api.start.image_reading import reading_choices
 from ablata.api.start.proposal import Proposal, recipe_of
 from ablata.api.start.sizing import sized
+from ablata.api.start.unknown import unknown_layout
 from ablata.base.errors import AblataError, DataError, listing
 from ablata.base.files import write_text
 from ablata.base.home import lab_home
-from ablata.data.formats.places import relative
+from ablata.data.formats.places import images_under, relative
 from ablata.data.formats.recognize import Recognized, recognize
-from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.label_tools.propose_map import propose as proposed_map
 from ablata.data.label_tools.scan import ReadOptions, guess_form
 from ablata.data.label_tools.survey import survey
@@ -67,44 +67,43 @@ def propose(
     root = str(Path(folder).expanduser().absolute())
     ways = [one for one in recognize(root, cache) if task in (None, one.task)]
     if not ways:
-        raise DataError(
-            "A folder must hold images with labels, in a layout that is recognised",
-            found=f"{folder}{f', for the task {task}' if task else ''}: {_held(Path(root))}",
-            do="the simplest layouts: CLASS/IMAGE; images/ and masks/ with files of the same names; images/ with "
-            "labels/NAME.txt of YOLO; images beside a JSON of COCO; a CSV of files and labels. All of them: "
-            "docs/howto/formats.md",
-        )
+        raise unknown_layout(folder, Path(root), task)
     found, *others = ways
     say(f"looking at every file: {found.words}")
     found = _with_classes(found, root, cache, output)
     if found.faults:
         return Proposal(found, tuple(others), (), found.faults, ())
+    reading = tuple(reading_choices(_images(found, cache)))
+    plain, found = found, replace(found, settings=(*found.settings, *(choice.setting for choice in reading)))
     lines, wrong, data = _looked(found, cache)
     if wrong:
         return Proposal(found, tuple(others), lines, wrong, ())
     files = _files(found, data, cache)
     seen, cautions = _seen(found, data, files)
-    lines = (*lines, *(notice for notice in files.notices if notice not in lines))
     source = _weights(say) if weights else None
     choices = [
-        *data_choices(found, seen, source),
+        *data_choices(plain, seen, source),
+        *reading,
         *model_choices(found, source),
         *loss_choices(found, seen),
         *training_choices(found, source, minutes, BATCHES[found.task]),
     ]
-    return sized(Proposal(found, tuple(others), lines, (), tuple(choices), cautions=tuple(cautions)), cache, say)
+    made = sized(Proposal(found, tuple(others), lines, (), tuple(choices), cautions=tuple(cautions)), cache, say)
+    # What is small or large depends on the sizes that were chosen.
+    notices = made.recipe().data.build(cache).notices if found.task == "classify" else files.notices
+    lines = (*lines, *(notice for notice in notices if notice not in lines))
+    return replace(made, lines=lines, scored=len(files.names.get("val", ())))
 
 
-def _held(root: Path) -> str:
-    """Say which files a folder holds, by their endings, the most frequent first."""
-    if root.is_file():
-        return "a zip without them"
-    endings = Counter(path.suffix.lower() or "no ending" for path in root.rglob("*") if path.is_file())
-    if not endings:
-        return "it is empty"
-    told = listing(f"{count} {ending}" for ending, count in endings.most_common(_SHOWN))
-    images = sum(count for ending, count in endings.items() if ending in IMAGE_SUFFIXES)
-    return f"files: {told}" + ("; images, but no labels that are understood" if images else "; none is an image")
+def _images(found: Recognized, cache: Path) -> list[Path]:
+    """Return the image files of a folder whose bands, bits and pages tell how it is read, without masks."""
+    if found.kind in ("shards", "mask_files", "instance_numbers") or found.format in ("mask_files", "instance_numbers"):
+        return []
+    if found.kind == "mask_folder":
+        data = recipe_of(found.task, found.overrides).data
+        samples = find_labeled_folder(str(data_root(found)), data.folder_names(), cache).samples
+        return [sample.image for sample in samples if sample.image is not None]
+    return list(images_under(find_root(data_root(found), default=None, fits=Path.is_dir, layout="", cache=cache)))
 
 
 def _with_classes(found: Recognized, root: str, cache: Path, output: Path) -> Recognized:

@@ -22,18 +22,29 @@ def is_folder(dataset: str) -> bool:
         DataError: it is a path, and there is no such folder.
     """
     folder = Path(dataset).expanduser()
-    if folder.is_file() and folder.suffix not in (".py", ".zip"):
-        from ablata.base.errors import SettingsError
-
-        raise SettingsError(
-            "A data set must be a folder or zip", found=f"the file {dataset}", do=f"give the folder: {folder.parent}"
-        )
+    if folder.suffix != ".py":
+        refuse_file(dataset)
     if folder.suffix == ".py" or ".py:" in dataset or not (folder.exists() or "/" in dataset):
         return False
     from ablata.data.loading.locate import refuse_missing
 
     refuse_missing(dataset)
     return True
+
+
+def refuse_file(dataset: str) -> None:
+    """Refuse a file that is no zip.
+
+    Raises:
+        SettingsError: it is one.
+    """
+    file = Path(dataset).expanduser()
+    if file.is_file() and file.suffix.lower() != ".zip":
+        from ablata.base.errors import SettingsError
+
+        raise SettingsError(
+            "A data set must be a folder or zip", found=f"the file {dataset}", do=f"give the folder: {file.parent}"
+        )
 
 
 def named_recipe(dataset: str, overrides: list[str]) -> Recipe:

@@ -96,6 +96,11 @@ class TiffLayout:
         return self._first(_SAMPLES, 1)
 
     @property
+    def bits(self) -> int:
+        """Return the bits of a value."""
+        return max(self.tags.get(_BITS, (1,)))
+
+    @property
     def planes(self) -> int:
         """Return in how many parts bands lie apart: 1 where they alternate from value to value."""
         return self.samples if self._first(_PLANES, 1) == 2 else 1

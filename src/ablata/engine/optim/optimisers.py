@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.optim import Optimizer
 
-from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.errors import SettingsError, listing, suggestion
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.engine.optim.hooks import (
@@ -250,19 +250,25 @@ class Timm(OptimiserSettings):
     eps: float | None = Field(default=None, gt=0)
     """Added to a divisor, where it has one; null: its own default."""
 
-    def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
-        # Imported here: timm takes two seconds to import, and few trainings need it.
+    def refuse_unknown_names(self) -> None:
+        """Refuse an optimiser that timm does not have; see `Settings.refuse_unknown_names`."""
         import timm.optim
 
         optim: Any = timm.optim
         known = [name for name in optim.list_optimizers() if name not in _NOT_OF_TIMM]
         if self.name not in known:
-            close = nearest(self.name, known)
             raise SettingsError(
                 "optim.name must be an optimiser of timm whose state can be saved and resumed exactly",
                 found=f"optim.name={self.name}",
-                do=f"did you mean {close}?" if close else "see timm.optim.list_optimizers()",
+                do=suggestion(self.name, known, "see timm.optim.list_optimizers()", most=5),
             )
+
+    def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
+        # Imported here: timm takes two seconds to import, and few trainings need it.
+        import timm.optim
+
+        optim: Any = timm.optim
+        self.refuse_unknown_names()
         try:
             kind: Any = optim.get_optimizer_class(self.name, bind_defaults=True)
             taken = inspect.signature(kind).parameters

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ablata.base.errors import SettingsError, nearest
+from ablata.base.errors import SettingsError
 from ablata.models.backbones.base import Backbone, BackboneModule
+from ablata.models.backbones.timm_names import refuse_unknown_network
 
 _FINEST = 4
 _OF_ONE_STRIDE = 4
@@ -36,6 +37,10 @@ class TimmFeatures(Backbone):
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of the images for which a branch is left out in training, as the network has it."""
 
+    def refuse_unknown_names(self) -> None:
+        """Refuse a network that timm does not have; see `Settings.refuse_unknown_names`."""
+        refuse_unknown_network("model.backbone.name", self.name)
+
     def build_backbone(self, channels: int = 3) -> TimmMaps:
         """Make the network for images of `channels` channels; weights come from torch's global generator.
 
@@ -45,13 +50,7 @@ class TimmFeatures(Backbone):
         # timm takes a second to import, and few recipes need it.
         import timm
 
-        if not timm.is_model(self.name):
-            close = nearest(self.name, timm.list_models())
-            raise SettingsError(
-                "model.backbone.name must be a network of timm",
-                found=f"model.backbone.name={self.name}",
-                do=f"did you mean {close}?" if close else "see timm.list_models()",
-            )
+        self.refuse_unknown_names()
         network = self._create(timm, channels)
         reductions = [info["reduction"] for info in getattr(network, "feature_info", [])]
         if not hasattr(network, "forward_intermediates") or not reductions:

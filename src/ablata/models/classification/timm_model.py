@@ -17,8 +17,9 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError, nearest
+from ablata.base.errors import SettingsError
 from ablata.models.backbones.base import Classifier
+from ablata.models.backbones.timm_names import refuse_unknown_network
 
 
 class TimmModel(Classifier):
@@ -34,6 +35,10 @@ class TimmModel(Classifier):
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of the images for which a branch is left out in training, as the network has it."""
 
+    def refuse_unknown_names(self) -> None:
+        """Refuse a network that timm does not have; see `Settings.refuse_unknown_names`."""
+        refuse_unknown_network("model.name", self.name)
+
     def build(self, classes: int, channels: int = 3) -> TimmNetwork:
         """Make the model for images of `channels` channels; weights come from torch's global generator.
 
@@ -43,13 +48,7 @@ class TimmModel(Classifier):
         # timm takes a second to import, and few recipes need it.
         import timm
 
-        if not timm.is_model(self.name):
-            close = nearest(self.name, timm.list_models())
-            raise SettingsError(
-                "model.name must be a network of timm",
-                found=f"model.name={self.name}",
-                do=f"did you mean {close}?" if close else "see timm.list_models()",
-            )
+        self.refuse_unknown_names()
         wanted = {"img_size": self.image_size, "drop_rate": self.dropout, "drop_path_rate": self.drop_path}
         given: dict[str, Any] = {name: value for name, value in wanted.items() if value}
         try:

@@ -35,6 +35,8 @@ from ablata.nn.upsampling import Bilinear, Upsampling
 
 _DEEPEST = 64
 """Stride of the deepest map."""
+_ONE_PIXEL = 32
+"""Side of which a map at 1/32 is one pixel, that a convolution of stride 2 then sees alone."""
 _POOLED = ((5, 2), (9, 4), (17, 8))
 """Kernel and stride of the pooling's branches between the map itself and its mean."""
 
@@ -220,9 +222,16 @@ class DDRNetModel(Segmenter):
         """Map images [B, C, H, W] to the named outputs.
 
         Raises:
-            SettingsError: in training, one image with pooled_norm=batch, or of at most 64x64 pixels.
+            SettingsError: in training, one image of at most 64x64 pixels, or images of 32 pixels or less.
         """
         size = (images.shape[2], images.shape[3])
+        if self.training and min(size) <= _ONE_PIXEL:
+            raise SettingsError(
+                f"Images must be more than {_ONE_PIXEL} pixels high and wide in training for this network",
+                found=f"{size[0]}x{size[1]} (height x width): its pooling sees one pixel, and gradients "
+                "in bf16 may not be finite",
+                do="set data.augment.crop.height and data.augment.crop.width to 64 or more, or enlarge the images",
+            )
         if self.training and len(images) == 1 and max(size) <= _DEEPEST:
             raise SettingsError(
                 f"One image a batch must be more than {_DEEPEST} pixels high or wide in training for this network",

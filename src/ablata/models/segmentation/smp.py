@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ablata.base.errors import SettingsError, nearest
+from ablata.base.errors import SettingsError, suggestion
 from ablata.base.settings import ON_DISK
 from ablata.models.backbones.weights import Loadable
 from ablata.models.segmentation.base import PlainHead, Segmenter, SegmenterSettings
@@ -56,7 +56,7 @@ class Smp(SegmenterSettings):
             SettingsError: the library is not installed, has no such encoder, or the decoder does not stand on it.
         """
         library = _library()
-        self._check_encoder(library)
+        self.refuse_unknown_names()
         given: dict[str, Any] = {} if self.encoder_depth is None else {"encoder_depth": self.encoder_depth}
         if self.decoder == "dpt":
             # Vision transformers take images of any size only when told so.
@@ -75,17 +75,18 @@ class Smp(SegmenterSettings):
         # DPT halves its deepest map once more.
         return SmpModel(network, 2 if self.decoder == "dpt" else 1)
 
-    def _check_encoder(self, library: Any) -> None:
+    def refuse_unknown_names(self) -> None:
+        """Refuse an encoder that the library does not have; see `Settings.refuse_unknown_names`."""
         import timm
 
+        library = _library()
         known = self.encoder in library.encoders.encoders
         if not known and not (self.encoder.startswith(_TIMM) and timm.is_model(self.encoder.removeprefix(_TIMM))):
             names = [*library.encoders.encoders, *(f"{_TIMM}{name}" for name in timm.list_models())]
-            close = nearest(self.encoder, names)
             raise SettingsError(
                 f"model.encoder must be an encoder of segmentation_models_pytorch, or {_TIMM}NAME of timm",
                 found=f"model.encoder={self.encoder}",
-                do=f"did you mean {close}?" if close else f"such as resnet34, mit_b0, {_TIMM}mobilenetv2_100",
+                do=suggestion(self.encoder, names, f"such as resnet34, mit_b0, {_TIMM}mobilenetv2_100", most=5),
             )
 
     def published_name(self, name: str) -> str | None:
