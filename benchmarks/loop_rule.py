@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ablata.base.files import write_text
-from ablata.stats.loop import CONFIRM_RUNS, LoopMode, LoopRule
+from ablata.stats.loop import CONFIRM_RUNS, Evidence, LoopMode, LoopRule, More, judge_proposal
 from ablata.stats.loop.simulation import LoopsPlayed, ProposalMix, play_loops
 from ablata.stats.table import Floats
 from decision_rule import hardware
@@ -231,6 +231,44 @@ def stress_table(loops: int) -> list[str]:
     return lines
 
 
+def wild_table(proposals: int) -> list[str]:
+    """Return what becomes of proposals one of whose own runs goes wrong, or is far too lucky."""
+    rule = LoopRule(margin=None, higher_is_better=True)
+    wilds: dict[str, tuple[int, float]] = {"none": (-1, 0.0)}
+    for place, name in enumerate(("first", "second", "third", "fourth")):
+        wilds[f"the {name} loses 6"] = (place, -6.0)
+    wilds |= {"the second loses 100": (1, -100.0), "the first gains 6": (0, 6.0), "the second gains 6": (1, 6.0)}
+    lines = [
+        "| wild run | no effect: kept, runs | effect 1: kept, runs | effect 2: kept, runs | effect 4: kept, runs |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, (place, size) in wilds.items():
+        found = []
+        for effect in (0.0, 1.0, 2.0, 4.0):
+            rng, kept, runs = np.random.default_rng(6), 0, 0
+            for _ in range(proposals):
+                outcome, used = one_proposal(rule, rng, effect, place, size)
+                kept, runs = kept + (outcome == "keep"), runs + used
+            found.append(f"{100 * kept / proposals:.1f}%, {runs / proposals:.1f}")
+        lines.append(f"| {name} | {' | '.join(found)} |")
+    return lines
+
+
+def one_proposal(rule: LoopRule, rng: np.random.Generator, effect: float, place: int, size: float) -> tuple[str, int]:
+    """Judge one proposal whose run at `place` is off by `size`; return what became of it, and how many runs it took."""
+    known = rng.standard_normal(21).tolist()
+    base = dict(enumerate(rng.standard_normal(40)))
+    own = {seed: effect + score + size * (seed == place) for seed, score in enumerate(rng.standard_normal(12))}
+    shown, runs = 6, 1
+    while True:
+        seen = {seed: own[seed] for seed in range(runs)}
+        first = {seed: base[seed] for seed in range(shown)}
+        step = judge_proposal(rule, Evidence(baseline=first, proposal=seen, pools=[known]), rule.level)
+        if not isinstance(step, More):
+            return step.outcome, runs
+        shown, runs = shown + step.baseline, runs + step.proposal
+
+
 def confirm_table(loops: int) -> list[str]:
     """Return what `confirm` costs and how near it comes."""
     lines = [
@@ -273,6 +311,21 @@ def page(loops: int) -> list[str]:
         "## Where the noise is not as assumed",
         "",
         *stress_table(loops),
+        "",
+        "## One wild run among a proposal's own",
+        "",
+        f"Progress mode, {min(loops, 2000)} proposals a cell, a noise that 20 degrees of freedom tell, six runs of the "
+        "baseline. One of the proposal's runs scores 6 or 100 standard deviations off. *Kept*: how often; *runs*: of "
+        "the proposal. A run that ends without a score is no wild one: it ends the proposal as a crash, and `ablata "
+        "loop retry` makes it again.",
+        "",
+        *wild_table(min(loops, 2000)),
+        "",
+        "A run that goes wrong costs a proposal its chance unless the effect is large: the first decides alone, and a "
+        "later one pulls the mean down and the noise up. A run that is 6 standard deviations too good has a useless "
+        "change kept in 30 to 45 of 100 cases: means are compared, and no run is taken out of one. From two runs on "
+        "the judge names such a run beside its answer; `ablata loop retry` tries a proposal once more that was not "
+        "kept, and the fresh runs of the next baseline, or `ablata loop confirm`, tell what a kept one is worth.",
         "",
         "## What a confirmation costs",
         "",

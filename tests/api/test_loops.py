@@ -91,6 +91,17 @@ def test_a_crash_is_an_outcome_and_has_a_second_chance(loop: Callable[..., ablat
         tune.retry()
 
 
+def test_a_run_of_a_proposal_that_went_wrong_is_named(loop: Callable[..., ablata.Loop]) -> None:
+    def wild(seed: int, gain: float = 0.0) -> dict[str, float]:
+        return train(seed, gain) if seed != 1 or not gain else {"acc": 10.0}
+
+    answer = loop(wild).try_({"gain": 0.3}, "more")
+    assert answer.outcome == "discard"
+    (warning,) = answer.warnings
+    assert "seed 1 of proposal 1 scored 10, far from the other one" in warning
+    assert "ablata loop retry 1" in warning
+
+
 def test_an_undecided_proposal_goes_on_with_more_runs_where_it_has_a_second_chance(
     loop: Callable[..., ablata.Loop], tmp_path: Path
 ) -> None:
@@ -113,7 +124,7 @@ def test_a_start_that_fails_or_has_no_such_score_starts_nothing(loop: Callable[.
     with pytest.raises(RecordError, match="must be in the ledger"):
         loop(None)
     loop()
-    with pytest.raises(RecordError, match="differs in rule"):
+    with pytest.raises(RecordError, match=r"started with margin 0\.2, not 0\.3"):
         loop(margin=0.3)
 
 

@@ -84,6 +84,27 @@ def test_commits_are_kept_and_discarded_and_equal_ones_are_answered_without_a_ru
     assert len(trees) == 3, "beside the folder itself those of the start and of the best"
 
 
+def test_a_wrong_name_is_refused_before_anybody_is_asked_and_no_file_is_replaced_unasked(
+    commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
+) -> None:
+    assert ablata(*START).status == 0
+    for old, new, told in (
+        ("tone", "other", "there is 'tune'"),
+        ("tune", "tune", "is in the ledger"),
+        ("tune", "a b", ""),
+    ):
+        refused = ablata("loop", "rename", old, new)
+        assert (refused.status, told in refused.err) == (2, True), refused.err
+        assert "no terminal to ask at" not in refused.err
+    assert "no terminal to ask at" in ablata("loop", "rename", "tune", "tuned").err
+    assert ablata("loop", "export", "tune", "x.ablata").status == 0
+    again = ablata("loop", "export", "tune", "x.ablata")
+    assert (again.status, "--replace" in again.err) == (2, True)
+    assert ablata("loop", "export", "tune", "x.ablata", "--replace").status == 0
+    retry = ablata("loop", "retry", "1")
+    assert (retry.status, "propose a change" in retry.err) == (2, True)
+
+
 def test_wrong_use_and_a_broken_judge_have_statuses_of_their_own(
     commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
 ) -> None:
@@ -111,7 +132,13 @@ def test_a_loop_of_settings_goes_on_after_commits_that_change_no_program_and_nam
     kept = ablata("loop", "try", "more", "--set", "lr=2")
     assert kept.status == 0, kept.err
     assert "is kept in 8 of 10 cases" in ablata("loop", "status").out
-    commit("WIDTH = 2", "WIDTH = 3")
+    runs = ablata("runs", "list").out
+    commit("WIDTH = 2", "# how many units\nWIDTH = 2")
+    same = ablata("loop", "try", "a comment", "--set", "lr=2")
+    assert (same.status, "identical to the baseline" in same.out) == (1, True), same.out + same.err
+    assert ablata("runs", "list").out == runs
+    assert ablata("loop", "try", "less", "--set", "lr=-5").status == 1
+    commit("# how many units\nWIDTH = 2", "WIDTH = 3")
     other = ablata("loop", "try", "less", "--set", "lr=1")
     assert (other.status, "proposal 1 runs changed since: train.py" in other.err) == (2, True), other.err
 

@@ -163,18 +163,28 @@ def remove_study(
         return _carried_out(opened, removal.plan_study_removal(opened, name, keep_runs=keep_runs), confirm)
 
 
-def rename_study(old: str, new: str, *, ledger: Ledger | None = None) -> None:
+def rename_study(
+    old: str, new: str, *, confirm: Callable[[], bool] = lambda: True, ledger: Ledger | None = None
+) -> bool:
     """Give a study another name; all else of it stays.
 
     Args:
         old, new: its names before and after.
+        confirm: called once it is known that it can be done; False: nothing is done.
         ledger: where it is; None: the lab's own.
+
+    Returns:
+        Whether it was done.
 
     Raises:
         RecordError: there is no study `old`, or one of the name `new`, or a run of it is being trained.
     """
     with open_ledger(ledger, create=False) as opened:
-        removal.rename_study(opened, old, new)
+        with opened.database.read() as connection:
+            removal.refuse_study_rename(connection, old, new)
+        if agreed := confirm():
+            removal.rename_study(opened, old, new)
+        return agreed
 
 
 def remove_loop(
@@ -205,14 +215,16 @@ def remove_loop(
         return done
 
 
-def rename_loop(old: str, new: str, *, ledger: Ledger | None = None) -> None:
-    """Give a research loop another name; all else of it stays.
-
-    Raises:
-        RecordError: there is no loop `old`, or one of the name `new`, or a run of it is being trained.
-    """
+def rename_loop(
+    old: str, new: str, *, confirm: Callable[[], bool] = lambda: True, ledger: Ledger | None = None
+) -> bool:
+    """Give a research loop another name; all else of it stays. Else as `rename_study`."""
     with open_ledger(ledger, create=False) as opened:
-        removal.rename_loop(opened, old, new)
+        with opened.database.read() as connection:
+            removal.refuse_loop_rename(connection, old, new)
+        if agreed := confirm():
+            removal.rename_loop(opened, old, new)
+        return agreed
 
 
 def _carried_out(ledger: Ledger, planned: Removal, confirm: Callable[[Removal], bool]) -> Removal | None:

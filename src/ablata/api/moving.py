@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ablata.api.opening import open_ledger
+from ablata.base.errors import SettingsError
 from ablata.records.ledger import Ledger
 from ablata.records.moving import exporting, importing
 from ablata.studies.imported import check_study
@@ -12,7 +13,7 @@ from ablata.studies.loops.imported import check_loop
 
 
 def export_study(
-    name: str, path: str | Path, *, checkpoints: bool = False, ledger: Ledger | None = None
+    name: str, path: str | Path, *, checkpoints: bool = False, replace: bool = False, ledger: Ledger | None = None
 ) -> exporting.Exported:
     """Write a study with its runs, curves and small files to one file.
 
@@ -20,11 +21,17 @@ def export_study(
         name: the study's name.
         path: the file to write, such as `study.ablata`.
         checkpoints: take the weights along.
+        replace: overwrite a file that exists.
         ledger: where the study is; None: the lab's own.
 
     Returns:
         The path, how many runs and files went into it, and which files were left out and why.
+
+    Raises:
+        RecordError: there is no such study.
+        SettingsError: the file exists.
     """
+    _refuse_existing(Path(path), replace)
     with open_ledger(ledger, create=False) as opened:
         return exporting.export_study(opened, name, Path(path), checkpoints=checkpoints)
 
@@ -40,9 +47,10 @@ def import_study(path: str | Path, *, ledger: Ledger | None = None) -> importing
 
 
 def export_loop(
-    name: str, path: str | Path, *, checkpoints: bool = False, ledger: Ledger | None = None
+    name: str, path: str | Path, *, checkpoints: bool = False, replace: bool = False, ledger: Ledger | None = None
 ) -> exporting.Exported:
     """Write a research loop with its runs, curves and small files to one file; else as `export_study`."""
+    _refuse_existing(Path(path), replace)
     with open_ledger(ledger, create=False) as opened:
         return exporting.export_loop(opened, name, Path(path), checkpoints=checkpoints)
 
@@ -55,3 +63,11 @@ def import_loop(path: str | Path, *, ledger: Ledger | None = None) -> importing.
     """
     with open_ledger(ledger) as opened:
         return importing.import_loop(opened, Path(path), check_loop)
+
+
+def _refuse_existing(path: Path, replace: bool) -> None:
+    if path.exists() and not replace:
+        raise SettingsError(
+            "A file is not replaced unasked", found=f"{path} is there",
+            do="--replace (replace=True in Python), or another name",
+        )  # fmt: skip

@@ -67,3 +67,8 @@ def quantity(value: float | None, unit: str = "", base: int = 1000) -> str:
         value, power = value / base, power + 1
     digits = f"{value:.0f}" if power == 0 or abs(value) >= 100 else f"{value:.3g}"
     return f"{digits} {prefixes[power]}{unit}".rstrip()
+
+
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of a thing: `1 run`, `2 runs`, `1,000 runs`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -236,6 +236,7 @@ StoreAddress = Annotated[
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run Python code that came with an imported study or an exported folder.")
 ]
+Replace = Annotated[bool, typer.Option("--replace", help="Overwrite a file that exists.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; for scripts.")]
 Question = Annotated[str | None, typer.Option(help="The question, for the report.")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablata.base.quantities import counted
 from ablata.cli.console import note
 from ablata.cli.help import CommandGroup
 
@@ -22,7 +23,7 @@ def repair() -> None:
     done = repair_ledger(lab_home())
     if done.set_aside is not None:
         note(f"the damaged ledger is kept as {done.set_aside}")
-    note(f"{done.taken} runs taken from their folders, {done.known} were in the ledger")
+    note(f"{counted(done.taken, 'run')} taken from their folders, {done.known} were in the ledger")
     for folder, why in done.left:
         note(f"left: {folder}: {why}")
     if done.taken:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablata.base.errors import AblataError, SettingsError, UserError
-from ablata.base.quantities import duration
+from ablata.base.quantities import counted, duration
 from ablata.cli.asking import CommandOption, CommandOptions, FirstSeed, Inputs, Lower, Scores, Sets, Sources, Timeout
 from ablata.cli.console import err, fail, note, out, print_json, quick_imports
 from ablata.cli.help import CommandGroup
@@ -214,7 +214,7 @@ def answer_lines(given: Answer) -> list[str]:
     lines = [f"{word}  {given.loop} #{given.number}: {given.text}", f"  {given.reason}"]
     lines += [f"  warning: {warning}" for warning in given.warnings]
     if given.trained:
-        lines.append(f"  {given.trained} runs in {duration(given.seconds)}")
+        lines.append(f"  {counted(given.trained, 'run')} in {duration(given.seconds)}")
     return lines
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ablata.cli.asking import Yes
+from ablata.base.quantities import counted
+from ablata.cli.asking import Replace, Yes
 from ablata.cli.console import agreed, note
 from ablata.cli.runs import told, written
 
@@ -29,22 +30,22 @@ def rename(old: Named, new: Annotated[str, typer.Argument(help="Its new name.")]
     """Give a loop another name; its proposals and runs stay."""
     from ablata.api.housekeeping import rename_loop
 
-    if agreed([f"loop {old} becomes {new}"], yes, question="Rename it?"):
-        rename_loop(old, new)
-        note(f"loop {old} is now {new}")
-    else:
+    told = [f"loop {old} becomes {new}"]
+    if not rename_loop(old, new, confirm=lambda: agreed(told, yes, question="Rename it?")):
         raise typer.Exit(1)
+    note(f"loop {old} is now {new}")
 
 
 def export(
     name: Named,
     path: Annotated[Path, typer.Argument(help="The file to write, such as loop.ablata.")],
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Include the weights.")] = False,
+    replace: Replace = False,
 ) -> None:
     """Write a loop to one file. Its runs, curves and small files go with it."""
     from ablata.api.moving import export_loop
 
-    written(export_loop(name, path, checkpoints=checkpoints), checkpoints)
+    written(export_loop(name, path, checkpoints=checkpoints, replace=replace), checkpoints)
 
 
 def import_(path: Annotated[Path, typer.Argument(help="A file that `ablata loop export` wrote.")]) -> None:
@@ -52,4 +53,4 @@ def import_(path: Annotated[Path, typer.Argument(help="A file that `ablata loop 
     from ablata.api.moving import import_loop
 
     done = import_loop(path)
-    note(f"loop {done.study}: {done.taken} runs taken in, {done.shared} were here already")
+    note(f"loop {done.study}: {counted(done.taken, 'run')} taken in, {done.shared} were here already")

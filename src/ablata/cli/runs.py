@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablata.base.errors import SettingsError
-from ablata.base.quantities import quantity
+from ablata.base.quantities import counted, quantity
 from ablata.cli.asking import TrustCode, Yes
 from ablata.cli.console import agreed, note, out, print_json
 from ablata.cli.help import CommandGroup
@@ -262,7 +262,7 @@ def prune(
     def asked(planned: Thinned) -> bool:
         other = "last" if keep == "best" else "best"
         size = quantity(planned.total_bytes, "B")
-        return agreed([f"the {other} checkpoint of {len(planned.files)} runs, {size}; {keep} stays"], yes)
+        return agreed([f"the {other} checkpoint of {counted(len(planned.files), 'run')}, {size}; {keep} stays"], yes)
 
     thinned = thin_checkpoints(keep, study=study, recipe=recipe, confirm=asked)  # type: ignore[arg-type]
     if thinned is None:
@@ -293,7 +293,7 @@ def told(removed: Removal | None) -> None:
 
 def written(done: Exported, checkpoints: bool) -> None:
     """Say what went into an exported file, and what was left out."""
-    note(f"written: {done.path} with {done.runs} runs and {done.files} files")
+    note(f"written: {done.path} with {counted(done.runs, 'run')} and {counted(done.files, 'file')}")
     groups: dict[str, list[LeftOut]] = {}
     for left in done.left_out:
         groups.setdefault(left.reason, []).append(left)

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from ablata.base.quantities import duration, quantity, two_digits
+from ablata.cli.asking import Replace
 from ablata.cli.console import note, out
 from ablata.cli.data.named import refuse_file
 
@@ -26,7 +27,7 @@ def start(
     weights: Annotated[
         bool, typer.Option("--weights/--no-weights", help="Begin with pretrained weights where they can be had.")
     ] = True,
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a file that exists.")] = False,
+    replace: Replace = False,
 ) -> None:
     """Look at a folder and write a recipe that fits it.
 

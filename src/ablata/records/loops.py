@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
-from ablata.base.errors import RecordError, nearest
+from ablata.base.errors import RecordError, listing, nearest
 from ablata.records.database import ANOTHER_LAB, Database, looked_in
 from ablata.records.rows import (
     LoopRow,
@@ -26,6 +26,7 @@ from ablata.records.studies import check_name
 from ablata.records.tables import LoopTable, ProposalRun, ProposalTable, RecipeTable, Run
 from ablata.records.values import clock, decode, encode
 
+_LONGEST = 80
 _LOOP_COLUMNS = tuple(getattr(LoopTable, field.name) for field in fields(LoopRow))
 _PROPOSAL_COLUMNS = tuple(getattr(ProposalTable, field.name) for field in fields(ProposalRow) if field.name != "recipe")
 
@@ -65,11 +66,13 @@ class Loops:
             # What was typed may differ where it means the same, as a budget does.
             fixed, wanted = ({**one, "commands": None} for one in (loop.spec, decode(encode(spec))))
             if wanted != fixed or first.recipe_hash != start.recipe_hash:
-                differing = [key for key in {*wanted, *fixed} if wanted.get(key) != fixed.get(key)]
+                differing = [*_differing(fixed, wanted), *_differing(first.recipe, start.recipe)]
+                typed = next(iter(loop.spec.get("commands") or ()), None)
                 raise RecordError(
                     "A loop is fixed when it starts: the same name must mean the same loop",
-                    found=f"loop {name!r} differs in {', '.join(sorted(differing)) or 'what it runs'}",
-                    do="give the new loop another name",
+                    found=f"loop {name!r} was started with {listing(differing) or 'another program'}",
+                    do=(f"to go on with it: {typed}; " if typed else "to go on with it, start it as it was; ")
+                    + "to judge otherwise, give the new loop another name: runs that are equal are not made again",
                 )
             values = {"budget": budget, "spec": loop.spec | {"commands": spec.get("commands", [])}}
             connection.execute(update(LoopTable).where(LoopTable.name == name).values(**values))
@@ -225,6 +228,23 @@ class Loops:
         """
         with self._database.write() as connection:
             _set(connection, name, number, state="open", outcome=None, decided=None, result=result)
+
+
+def _differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what differs between two trees of settings, such as `margin 0.2, not 0.5`."""
+    for key in [*was, *(key for key in now if key not in was)]:
+        before, after = was.get(key), now.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _differing(before, after)
+        elif before != after:
+            yield f"{key} {_told(before)}, not {_told(after)}"
+
+
+def _told(value: Any) -> str:
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if value in (None, "", [], {}):
+        return "none"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def all_loops(connection: Connection) -> list[LoopRow]:

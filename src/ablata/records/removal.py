@@ -268,22 +268,46 @@ def _starts(connection: Connection) -> dict[str, set[str]]:
     return found
 
 
+def refuse_study_rename(connection: Connection, old: str, new: str) -> None:
+    """Refuse another name of a study that it cannot have.
+
+    Raises:
+        RecordError: there is no study `old`, or one named `new`, or a run of it is being trained.
+        SettingsError: `new` is no name.
+    """
+    check_name(new)
+    find_study(connection, old)
+    _refuse_running(old, [cell.run for cell in study_cells(connection, old)], "renamed")
+    if connection.scalar(select(StudyTable.id).where(StudyTable.name == new)) is not None:
+        raise RecordError(
+            "A study's name must be its own",
+            found=f"a study {new!r} is in the ledger",
+            do="choose another name, or remove that study: ablata study rm",
+        )
+
+
+def refuse_loop_rename(connection: Connection, old: str, new: str) -> None:
+    """Refuse another name of a research loop that it cannot have; else as `refuse_study_rename`."""
+    check_name(new)
+    find_loop(connection, old)
+    _refuse_running(old, [one.run for one in loop_runs(connection, old)], "renamed", "loop")
+    if connection.scalar(select(LoopTable.id).where(LoopTable.name == new)) is not None:
+        raise RecordError(
+            "A loop's name must be its own",
+            found=f"a loop {new!r} is in the ledger",
+            do="choose another name, or remove that loop: ablata loop rm",
+        )
+
+
 def rename_study(ledger: Ledger, old: str, new: str) -> None:
     """Give a study another name; its runs, looks and page stay.
 
     Raises:
-        RecordError: there is no study `old`, or one named `new`, or a run of it is being trained.
+        UserError: as `refuse_study_rename`.
     """
-    check_name(new)
     with ledger.database.write() as connection:
+        refuse_study_rename(connection, old, new)
         study = find_study(connection, old)
-        _refuse_running(old, [cell.run for cell in study_cells(connection, old)], "renamed")
-        if connection.scalar(select(StudyTable.id).where(StudyTable.name == new)) is not None:
-            raise RecordError(
-                "A study's name must be its own",
-                found=f"a study {new!r} is in the ledger",
-                do="choose another name, or remove that study: ablata study rm",
-            )
         commands = [_renamed(command, old, new) for command in study.spec.get("commands") or ()]
         spec = study.spec | ({"commands": commands} if commands else {})
         connection.execute(update(StudyTable).where(StudyTable.name == old).values(name=new, spec=spec))
@@ -301,18 +325,11 @@ def rename_loop(ledger: Ledger, old: str, new: str) -> None:
     """Give a research loop another name; its proposals and runs stay.
 
     Raises:
-        RecordError: there is no loop `old`, or one named `new`, or a run of it is being trained.
+        UserError: as `refuse_loop_rename`.
     """
-    check_name(new)
     with ledger.database.write() as connection:
+        refuse_loop_rename(connection, old, new)
         loop = find_loop(connection, old)
-        _refuse_running(old, [one.run for one in loop_runs(connection, old)], "renamed", "loop")
-        if connection.scalar(select(LoopTable.id).where(LoopTable.name == new)) is not None:
-            raise RecordError(
-                "A loop's name must be its own",
-                found=f"a loop {new!r} is in the ledger",
-                do=f"choose another, or remove that one: ablata loop rm {new}",
-            )
         begins = f"ablata loop start {old} "
         commands = [
             f"ablata loop start {new} {command.removeprefix(begins)}" if command.startswith(begins) else command

@@ -9,7 +9,7 @@ from typing import Any
 from ablata.base.errors import RecordError, listing
 from ablata.records.ledger import Ledger
 from ablata.studies.assess import ENDED
-from ablata.studies.identity import COMMAND_CODE, data_of, recipe_code, restore_trainer
+from ablata.studies.identity import COMMAND_CODE, code_in, data_of, restore_trainer
 from ablata.studies.programs import changed_files
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
@@ -63,7 +63,7 @@ def _changed(ledger: Ledger, name: str, asked: Mapping[str, Any]) -> Iterator[st
             trainer = restore_trainer(arm.recipe, source=f"arm {arm.name} of study {name}")
         if not isinstance(trainer, Outside) or not runs:
             continue
-        if {run.code for run in runs} != {recipe_code(trainer)}:
+        if {run.code for run in runs} != {code_in(ledger, trainer)}:
             files = changed_files(ledger, trainer, runs[-1].code) if isinstance(trainer, Command) else ""
             yield f"{arm.name} (code{': ' * bool(files)}{files})"
         elif {run.data for run in runs} != {data_of(ledger, trainer)}:

@@ -21,7 +21,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.processes import process_is_gone
 from ablata.records.rows import NewRun, RunRow
 from ablata.records.run_folder.code import run_code
-from ablata.studies.programs import keep_files
+from ablata.studies.programs import known_code
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
 from ablata.trainers.function import FILE_CODE, FUNCTION_CODE, Function
@@ -75,6 +75,12 @@ def recipe_code(recipe: Recipe | Outside) -> str:
     read = [path for path, marked in files_named(recipe) if not marked and path.is_file()]
     digests = [files_digest(files) for files in (own_files(recipe), read) if files]
     return "-".join((code_fingerprint(), *digests))
+
+
+def code_in(ledger: Ledger, recipe: Recipe | Outside) -> str:
+    """Return the code that runs of a recipe have in a ledger; a program keeps it while only comments change."""
+    code = recipe_code(recipe)
+    return known_code(ledger, recipe, code) if isinstance(recipe, Command) else code
 
 
 def own_files(recipe: Recipe | Outside) -> tuple[Path, ...]:
@@ -135,10 +141,8 @@ def new_run(ledger: Ledger, recipe: Recipe | Outside, seed: int, environment: st
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise SettingsError("A seed must be a whole number from 0 up", found=repr(seed), do="count seeds 0, 1, 2 ...")
-    code = recipe_code(recipe)
+    code = code_in(ledger, recipe)
     _keep_defaults(ledger, recipe, code)
-    if isinstance(recipe, Command):
-        keep_files(ledger, recipe, code)
     return NewRun(
         recipe_name=recipe.name,
         recipe=expand(placed(recipe)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from pathlib import Path
 
 from ablata.trainers.git import changed_files, file_at
@@ -24,15 +25,17 @@ def same_code(folder: Path, first: str, second: str) -> bool:
 
 
 def _same_syntax(folder: Path, first: str, second: str, name: str) -> bool:
-    trees = [_syntax(file_at(folder, commit, name)) for commit in (first, second)]
+    trees = [syntax(file_at(folder, commit, name)) for commit in (first, second)]
     return trees[0] is not None and trees[0] == trees[1]
 
 
-def _syntax(text: bytes | None) -> str | None:
-    """Return the syntax tree of a Python file, without places; None where there is none."""
+def syntax(text: bytes | None) -> str | None:
+    """Return the syntax tree of a Python file, without places, comments and layout; None where there is none."""
     if text is None:
         return None
     try:
-        return ast.dump(ast.parse(text))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.dump(ast.parse(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None

@@ -36,6 +36,9 @@ def test_a_run_that_went_wrong_is_named_and_ordinary_ones_are_not() -> None:
     assert (found.seed, found.low, found.others) == (4, 89.8, 5)
     assert "seed 4 of the baseline scored 10" in found.words()
     assert outliers({0: 90.0, 1: 10.0}) == []
+    assert len(outliers({0: 90.0, 1: 10.0}, [[89.0, 90.0, 91.0] * 3])) == 2
+    assert "proposal 3 scored 10" in found.words(3)
+    assert "ablata loop confirm" in found.words(3, is_lucky=True)
     assert len(outliers({0: 5.0, 1: 5.0, 2: 5.0, 3: 5.1})) == 1
     assert outliers(dict.fromkeys(range(4), 5.0)) == []
     told = sum(bool(outliers(dict(enumerate(random.normal(0, 1, 6))))) for _ in range(2000))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from ablata.base.quantities import NOTHING
+from ablata.base.quantities import NOTHING, counted
 from ablata.board.pages.ages import ago
 from ablata.board.rendering import address, board_of, page
 from ablata.reports.html import Header
@@ -28,7 +28,7 @@ def loops(request: Request) -> HTMLResponse:
         title="Loops", ident="loops", columns=("Loop", "Best so far", "Gain", "Proposals", "Started"),
         rows=tuple(map(_row, found)), caption=caption,
     )  # fmt: skip
-    title = f"{len(found)} loop{'' if len(found) == 1 else 's'}"
+    title = counted(len(found), "loop")
     return page(request, Header(kind="Lab", name=lab.home.parent.name, title=title), [table])
 
 

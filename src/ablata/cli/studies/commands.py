@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablata.base.errors import SettingsError
-from ablata.base.quantities import parse_duration
+from ablata.base.quantities import counted, parse_duration
 from ablata.cli.asking import (
     Aa,
     Again,
@@ -35,6 +35,7 @@ from ablata.cli.asking import (
     Pilot,
     Question,
     RecipeOption,
+    Replace,
     SaveAs,
     Scores,
     Screen,
@@ -389,6 +390,7 @@ def export(
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", help="Write it to this MLflow server or database instead.")
     ] = None,
+    replace: Replace = False,
 ) -> None:
     """Write a study to one file, or to MLflow. Its runs, curves and small files go with it."""
     from ablata.api.moving import export_study
@@ -406,7 +408,7 @@ def export(
         return
     assert path is not None
 
-    done = export_study(name, path, checkpoints=checkpoints)
+    done = export_study(name, path, checkpoints=checkpoints, replace=replace)
     written(done, checkpoints)
 
 
@@ -416,7 +418,7 @@ def import_(path: Annotated[Path, typer.Argument(help="A file that `ablata study
     from ablata.api.moving import import_study
 
     done = import_study(path)
-    note(f"study {done.study}: {done.taken} runs taken in, {done.shared} were here already")
+    note(f"study {done.study}: {counted(done.taken, 'run')} taken in, {done.shared} were here already")
 
 
 @app.command("stop")
@@ -462,8 +464,7 @@ def rename(old: Recorded, new: Annotated[str, typer.Argument(help="Its new name.
     """Give a study another name; its runs, verdicts and page stay."""
     from ablata.api.housekeeping import rename_study
 
-    if agreed([f"study {old} becomes {new}"], yes, question="Rename it?"):
-        rename_study(old, new)
-        note(f"study {old} is now {new}")
-    else:
+    told = [f"study {old} becomes {new}"]
+    if not rename_study(old, new, confirm=lambda: agreed(told, yes, question="Rename it?")):
         raise typer.Exit(1)
+    note(f"study {old} is now {new}")

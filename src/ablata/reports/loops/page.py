@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablata.base.quantities import NOTHING, duration
+from ablata.base.quantities import NOTHING, counted, duration
 from ablata.reports.html import Header, page
 from ablata.reports.loops.drawing import stream
 from ablata.reports.loops.view import SIGNS, LoopView, ProposalView
@@ -36,12 +36,12 @@ def loop_header(view: LoopView, links: tuple[tuple[str, str], ...] = ()) -> Head
     return Header(
         kind="Loop",
         name=view.name,
-        title=f"What did {len(view.tried)} proposal{'s' * (len(view.tried) != 1)} gain?",
+        title=f"What did {counted(len(view.tried), 'proposal')} gain?",
         answer=_answer(view),
         facts=(
             ("best", best_words(view)),
             ("rule", judged_words(view)),
-            ("cost", f"{view.runs} runs, {duration(view.seconds)}{budget}"),
+            ("cost", f"{counted(view.runs, 'run')}, {duration(view.seconds)}{budget}"),
         ),
         links=links,
     )

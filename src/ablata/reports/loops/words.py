@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ablata.base.quantities import NOTHING, duration
+from ablata.base.quantities import NOTHING, counted, duration
 from ablata.reports.console import text
 from ablata.reports.figures import clean, clip
 from ablata.reports.loops.view import OUTCOMES, LoopView, Measured, ProposalView
@@ -52,7 +52,7 @@ def best_words(view: LoopView) -> str:
     commit = f" (commit {best.commit[:10]})" if best.commit else ""
     if best.fresh is None:
         return f"{name}{commit}, not measured anew yet"
-    runs = f"{best.fresh.runs} run{'s' * (best.fresh.runs > 1)}"
+    runs = counted(best.fresh.runs, "run")
     return f"{name}{commit}: {view.metric} {span(view, best.fresh)} by {runs} made since"
 
 
@@ -61,8 +61,8 @@ def stand_words(view: LoopView) -> Iterator[tuple[str, str]]:
     yield "best", best_words(view)
     counts = [f"{view.count(outcome)} {word}" for outcome, word in OUTCOMES.items() if view.count(outcome)]
     left = "" if view.budget is None else f" of {duration(view.budget)}"
-    runs = f"{view.runs} run{'s' * (view.runs != 1)}, {duration(view.seconds)}{left}"
-    tried = f"{len(view.tried)} proposal{'s' * (len(view.tried) != 1)}"
+    runs = f"{counted(view.runs, 'run')}, {duration(view.seconds)}{left}"
+    tried = counted(len(view.tried), "proposal")
     yield "so far", f"{tried}{': ' if counts else ''}{', '.join(counts)}; {runs}"
     yield "noise", noise_words(view)
     yield from (("warning", warning) for warning in view.warnings)

@@ -55,27 +55,41 @@ class Outlier:
     others: int
     sd: float
 
-    def words(self) -> str:
-        """Return it as a sentence."""
+    def words(self, proposal: int | None = None, *, is_lucky: bool = False) -> str:
+        """Return it as a sentence.
+
+        Args:
+            proposal: the number of the proposal whose run it is; None: the baseline's.
+            is_lucky: it is better than the others.
+        """
+        who = "the baseline" if proposal is None else f"proposal {proposal}"
+        others = f"the other {self.others} ({self.low:.4g} to {self.high:.4g})"
+        far = f"the other one ({self.low:.4g})" if self.others == 1 else others
+        effect, mend = "the proposal can hardly be kept", f"ablata loop retry {proposal} tries it again"
+        if is_lucky:
+            effect = "the proposal may be kept for it alone"
+            mend = "ablata loop confirm tells by fresh runs what a kept change is worth"
+        if proposal is None:
+            effect = "small changes are not found"
+            mend = "start a loop of another name from the best so far, with another --first-seed"
         return (
-            f"seed {self.seed} of the baseline scored {self.score:.4g}, far from the other {self.others} "
-            f"({self.low:.4g} to {self.high:.4g}); while it counts, small changes are not found. If it went wrong for "
-            "a reason outside the code, start a loop of another name from the best so far, with another --first-seed"
+            f"seed {self.seed} of {who} scored {self.score:.4g}, far from {far}; while it counts, {effect}. If it went "
+            f"wrong for a reason outside the code, {mend}"
         )
 
 
 def outliers(group: Mapping[int, float], pools: Sequence[Sequence[float]] = ()) -> list[Outlier]:
-    """Return the runs of a baseline that differ from its others more than chance explains, at 1% for all together.
+    """Return the runs of equal code that differ from the others more than chance explains, at 1% for all together.
 
     Each run is held against the mean of the others, by the noise of the others and of the loop's other groups (the
-    externally studentized residual; Grubbs 1950 with a pooled variance).
+    externally studentized residual; Grubbs 1950 with a pooled variance). Of two runs both differ, or neither.
 
     Args:
-        group: scores of the baseline's runs by seed.
+        group: scores of the runs by seed.
         pools: every other group of runs of equal code, oldest first.
     """
     found = []
-    for seed, score in group.items() if len(group) > 2 else ():
+    for seed, score in group.items() if len(group) > 1 else ():
         rest = [value for other, value in group.items() if other != seed]
         noise = pooled_noise([*pools, rest])
         apart = abs(score - math.fsum(rest) / len(rest))

@@ -60,10 +60,16 @@ class LoopScores(LoopRuns):
         """Return the spread of a run over the whole loop."""
         return pooled_noise([list(group.values()) for group in self.groups.values()])
 
-    def warnings(self, best: int) -> tuple[str, ...]:
-        """Return what makes comparisons with a baseline blind, a sentence each."""
-        group = self.groups.get((best, "baseline"), {})
-        return tuple(one.words() for one in outliers(group, _pools(self.groups, -1, best)))
+    def warnings(self, best: int, number: int) -> tuple[str, ...]:
+        """Return which runs of a baseline and of a proposal lie far from the others, a sentence each."""
+        base, own = self.groups.get((best, "baseline"), {}), self.groups.get((number, "trial"), {})
+        told = [one.words() for one in outliers(base, _pools(self.groups, -1, best))]
+        wild = outliers(own, [*_pools(self.groups, number, best), list(base.values())])
+        if len(own) == 2 and wild and base:
+            # Of two runs the one that went wrong is the one that lies farther from the baseline.
+            wild = [max(wild, key=lambda one: abs(one.score - float(np.mean(list(base.values())))))]
+        sign = 1 if self.loop.spec["metric"]["higher_is_better"] else -1
+        return (*told, *(one.words(number, is_lucky=sign * (one.score - one.low) > 0) for one in wild))
 
     def guards(self, number: int) -> list[GuardState]:
         """Return how each guardrail stands for a proposal; those without values are left out."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import AblataError, RecordError, RunError, SettingsError, listing
-from ablata.base.quantities import duration
+from ablata.base.quantities import counted, duration
 from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import recorded_names
 from ablata.records.rows import NewProposal, Outcome, ProposalRow, RunRole, RunRow
@@ -48,7 +48,7 @@ class Answer:
         is_old: it was answered from the ledger.
         result: how it was decided; see `ProposalRow.result`.
         notes: what the proposer may have overlooked.
-        warnings: what made the loop blind when it was decided, such as a run of the baseline that went wrong.
+        warnings: runs of the baseline or of the proposal that lie so far from the others that they may have gone wrong.
     """
 
     loop: str
@@ -210,7 +210,7 @@ class LoopJudge:
         return Answer(
             loop=self.name, number=row.number, text=row.text, outcome=done.outcome, trained=len(self._trained),
             reason=str((done.result or {}).get("reason", "")), seconds=time.monotonic() - began, result=done.result,
-            warnings=LoopScores(self.ledger, self.name).warnings(int((done.result or {}).get("best", 0))),
+            warnings=LoopScores(self.ledger, self.name).warnings(int((done.result or {}).get("best", 0)), row.number),
         )  # fmt: skip
 
     def _rule_of(self, row: ProposalRow) -> LoopRule:
@@ -247,12 +247,12 @@ class LoopJudge:
         if what == "lines":
             first, second = rows[scores.loop.best].recipe["ref"], row.recipe["ref"]
             added = lines_added(Path(row.recipe["folder"]), first, second)
-            return f"it has {-added} line{'s' * (added < -1)} less" if added < 0 else None
+            return f"it has {counted(-added, 'line')} less" if added < 0 else None
         found = scores.saved(row.number, what)
         # Equal to the digit on both sides, as numbers of parameters are, leaves no doubt.
         if found is None or found.effect >= 0 or (found.high >= 0 and what == "time"):
             return None
-        saved = f"{-found.effect:,.0f} parameters" if what == "parameters" else duration(-found.effect)
+        saved = counted(round(-found.effect), "parameter") if what == "parameters" else duration(-found.effect)
         return f"it has {saved} less" if what == "parameters" else f"a run takes {saved} less"
 
     def _told(self, row: ProposalRow, scores: LoopScores, step: Decision | None) -> dict[str, Any]:
@@ -385,16 +385,8 @@ class LoopJudge:
         """
         rows = self.ledger.loops.proposals(self.name)
         open_again = undecided(rows) if number is None else [row for row in rows if row.number == number]
-        if not open_again or open_again[0].outcome not in ("undecided", "crash", "discard"):
-            raise SettingsError(
-                "Only a proposal that was not kept has a second chance",
-                found=f"proposal {number} is {open_again[0].outcome or open_again[0].state}"
-                if open_again
-                else "none is undecided"
-                if number is None
-                else f"no proposal {number}",
-                do=f"see which there are: ablata loop status {self.name}",
-            )
+        if number == 0 or not open_again or open_again[0].outcome not in ("undecided", "crash", "discard"):
+            raise self._no_second_chance(number, rows)
         row = open_again[0]
         if row.outcome == "discard":
             return self._again(row)
@@ -404,6 +396,24 @@ class LoopJudge:
             self._put_back(row)
         self.ledger.loops.reopen(self.name, row.number, {**(row.result or {}), "chances": chances})
         return self.ledger.loops.proposals(self.name)[row.number]
+
+    def _no_second_chance(self, number: int | None, rows: Sequence[ProposalRow]) -> SettingsError:
+        """Return the error for a proposal that cannot be tried again, with those that can."""
+        can = [f"{row.number}" for row in rows[1:] if row.outcome in ("undecided", "crash", "discard")]
+        many = f"{', '.join(can[:-1])} or {can[-1]}" if len(can) > 1 else "".join(can)
+        do = f"ablata loop retry {can[-1]}: {many} can be tried again" if can else "propose a change: ablata loop try"
+        known = next((row for row in rows if row.number == number), None)
+        if number is None:
+            found = "none is undecided"
+        elif number == 0:
+            found = "0 is the start, which is no proposal"
+        elif known is None:
+            found = f"no proposal {number}"
+        elif known.outcome is None:
+            found, do = f"proposal {number} is not decided yet", f"ablata loop work --loop {self.name}, which tries it"
+        else:
+            found = f"proposal {number} was kept"
+        return SettingsError("Only a proposal that was not kept has a second chance", found=found, do=do)
 
     def _again(self, row: ProposalRow) -> ProposalRow:
         fresh = max(LoopScores(self.ledger, self.name).seeds(), default=row.first_seed) + 1

@@ -23,9 +23,9 @@ from ablata.records.run_folder.code import run_code
 from ablata.records.writer import RunWriter, new_launch
 from ablata.studies.identity import (
     cache_folder,
+    code_in,
     codes,
     own_files,
-    recipe_code,
     record_environment,
     refuse_other_data,
     restore_trainer,
@@ -248,7 +248,7 @@ def claim_training(
             if code is not None and (line := code.notice()):
                 say(line)
                 writer.event("info", "code", line)
-            if recipe_code(recipe) != claim.run.code:
+            if code_in(ledger, recipe) != claim.run.code:
                 program = isinstance(recipe, Command)
                 files = own_files(recipe)
                 raise RunError(
