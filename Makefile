@@ -47,8 +47,9 @@ test-cuda: $(VENV)/installed-test
 test-slow: $(VENV)/installed-test
 	$(BIN)/pytest -m slow --timeout 3000
 
+KILLS ?= 30
 chaos: $(VENV)/installed-test
-	$(BIN)/pytest -m slow --timeout 14400 -s tests/studies/test_chaos.py
+	CHAOS_KILLS=$(KILLS) $(BIN)/pytest -m slow --timeout 14400 -s tests/studies/test_chaos.py
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

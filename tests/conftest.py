@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,35 +65,83 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The address of a Postgres server of this test session, without a database's name."""
+class PostgresServer:
+    """A Postgres server of its own folder and port, without a password.
+
+    Args:
+        binaries: the folder of its programs.
+        folder: for its files; made by the caller, and removed by it.
+    """
+
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self.binaries, self.folder, self.port = binaries, folder, _free_port()
+        # The server refuses to run as root, so that root becomes the user its package made.
+        self.user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            self.user = {"user": "postgres", "group": "postgres", "extra_groups": []}
+            shutil.chown(folder, "postgres", "postgres")
+        self.call("initdb", "--username=ablata", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+
+    @property
+    def address(self) -> str:
+        """Its address, without a database's name."""
+        return f"postgresql://ablata@127.0.0.1:{self.port}"
+
+    def call(self, program: str, *arguments: str) -> None:
+        command = [str(self.binaries / program), "-D", str(self.folder / "data"), *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False, **self.user
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self) -> None:
+        settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        # A log file, because a server that kept the test's output pipe open would keep the call from returning.
+        self.call("pg_ctl", "start", "-w", "-l", str(self.folder / "log"), "-o", settings)
+
+    def stop(self) -> None:
+        self.call("pg_ctl", "stop", "-m", "immediate")
+
+    def kill(self) -> None:
+        """Kill its first process; the others see that it is gone, and end."""
+        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + 60
+        while any(Path(f"/proc/{one}").exists() for one in [str(pid), *children]):
+            assert time.monotonic() < end, "the server's processes do not end"
+            time.sleep(0.05)
+
+
+@contextmanager
+def _running_server() -> Iterator[PostgresServer]:
     binaries = _server_binaries()
     if binaries is None:
         pytest.skip("no Postgres server under /usr/lib/postgresql")
-    # The server refuses to run as root, so that root becomes the user its package made.
-    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
     folder = Path(tempfile.mkdtemp(prefix="ablata-postgres-"))
-    if user:
-        shutil.chown(folder, "postgres", "postgres")
-    port = _free_port()
-
-    def call(program: str, *arguments: str) -> None:
-        command = [str(binaries / program), "-D", str(folder / "data"), *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False, **user)
-        assert done.returncode == 0, done.stdout + done.stderr
-
     try:
-        call("initdb", "--username=ablata", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-        settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-        # A log file, because a server that kept the test's output pipe open would keep the call from returning.
-        call("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", settings)
+        server = PostgresServer(binaries, folder)
+        server.start()
         try:
-            yield f"postgresql://ablata@127.0.0.1:{port}"
+            yield server
         finally:
-            call("pg_ctl", "stop", "-m", "immediate")
+            server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a Postgres server of this test session, without a database's name."""
+    with _running_server() as server:
+        yield server.address
+
+
+@pytest.fixture
+def mortal_postgres() -> Iterator[PostgresServer]:
+    """A Postgres server of one test, which may kill it."""
+    with _running_server() as server:
+        yield server
 
 
 @pytest.fixture

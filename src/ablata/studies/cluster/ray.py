@@ -64,7 +64,8 @@ class RayExecutor:
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise RunError(
                 "A Ray cluster must answer", found=f"{address}: {error}",
-                do="start one with: ray start --head, and give its address; or --ray alone for one on this machine",
+                do="start one with: ray start --head, and give its address; where it asks for a token, set "
+                "RAY_AUTH_MODE=token, with the token in ~/.ray/auth_token; or --ray alone for one on this machine",
             ) from None  # fmt: skip
         nodes = [node for node in ray.nodes() if node.get("Alive")]
         if sqlite and len(nodes) > 1:
