@@ -12,6 +12,7 @@ from ablata.base.errors import SettingsError
 from ablata.engine.batch_norm import Statistics, batch_norms, buffers, population_statistics, with_statistics
 from ablata.engine.checkpoints import AVERAGE, RAW, statistics_of
 from ablata.engine.hardware.process_group import ProcessGroup
+from ablata.engine.hardware.sharding import gathered, whole_state
 from ablata.engine.optim.ema import ModelEma
 from ablata.engine.recipe import Train
 from ablata.engine.task import Task
@@ -88,7 +89,7 @@ class Evaluator:
     def eval_weights(self) -> dict[str, Tensor]:
         """Return the state that was scored last under plain names: of the average where there is one."""
         with self.with_eval_weights():
-            return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+            return {name: tensor.clone() for name, tensor in whole_state(self.model).items()}
 
     @contextmanager
     def with_eval_weights(self) -> Iterator[None]:
@@ -107,7 +108,7 @@ class Evaluator:
     def _scored(self, which: str, step: int) -> dict[str, float]:
         if self.train.precise_bn is not None:
             self._statistics[which] = self._precise(step)
-        with with_statistics(self.model, self._statistics.get(which, {})):
+        with with_statistics(self.model, self._statistics.get(which, {})), gathered(self.model):
             return {
                 f"{split}/{protocol}/{name}": value
                 for split in self.task.splits
@@ -121,4 +122,5 @@ class Evaluator:
         count = settings.batches(self.train.batch_size, self.task.steps_per_epoch)
         seen = self.task.norm_images(settings.images, max(0, step - count), count)
         parts = (part for images in seen for part in images.chunk(self.train.accumulate))
-        return population_statistics(self.model, parts, self.group)
+        with gathered(self.model):
+            return population_statistics(self.model, parts, self.group)

@@ -58,7 +58,7 @@ def steps(state: TrainState, *, together: bool = False) -> Iterator[Part]:
             s.warn_of_missing_gradients()
         norm = s.gradients.norm(s.step, check=not s.scaler.is_enabled())
         if s.recipe.train.clip is not None:
-            torch.nn.utils.clip_grads_with_norm_(s.gradients.parameters, s.recipe.train.clip, norm)
+            s.gradients.clip(s.recipe.train.clip, norm)
         s.scaler.step(s.optimiser)
         s.scaler.update()
         s.optimiser.zero_grad(set_to_none=True)

@@ -149,6 +149,9 @@ class Compute(Settings):
     """Compile the model with torch.compile: a minute at the start, then steps of 0.63 of the time (ResNet-20)."""
     sync_batch_norm: bool = True
     """With several processes, normalise over the whole batch and not over each process's share."""
+    shard: Annotated[bool, INCIDENTAL] = False
+    """With several processes, share weights, gradients and optimiser state out among them (FSDP2), for networks that
+    one cannot hold; one process alone has nothing to share."""
     device: str = "auto"
     """auto: the first CUDA device if there is one, else the processor. Or a torch device such as cuda:1."""
     threads: Annotated[int | None, Field(ge=1), INCIDENTAL] = None

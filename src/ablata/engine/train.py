@@ -163,9 +163,8 @@ def _write_start(state: TrainState, folder: Path) -> None:
 
 def _check_first_batch(state: TrainState) -> None:
     with users_mistakes(state.recipe, "fit the first batch"):
-        batch = next(state.task.batches(0, 1)).to(state.device)
-        warnings = state.task.check(state.task.augment(batch, 0))
-    for warning in warnings or ():  # a user's check may return nothing
+        warnings = state.check_first_batch()
+    for warning in warnings:
         state.reporter.event("warning", "outputs", warning)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -35,8 +35,10 @@ from ablata.engine.forking import acts_from
 from ablata.engine.freezing import Frozen
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.hardware.precision import choose_precision
+from ablata.engine.hardware.sharding import gathered, load_whole_state, shard, whole_state
 from ablata.engine.hardware.timer import TimeBudget, Timer
 from ablata.engine.loss_sums import LossSums
+from ablata.engine.optim.optimisers import AdamW, Sgd
 from ablata.engine.optim.parameter_groups import rate_factor
 from ablata.engine.optim.state import load_optimiser_state, optimiser_state
 from ablata.engine.recipe import Recipe
@@ -86,12 +88,17 @@ class TrainState:
     ) -> None:
         self.attempt = attempt
         self.fork, self.forked_at = fork, 0
+        self._complexity: Complexity | None = None
+        self._first_warnings: Sequence[str] | None = None
         self.recipe, self.seed, self.folder, self.context = recipe, seed, folder, context
         self.device, self.group = context.device, context.group
         self.reporter = reporter if context.group.is_main else Reporter()
         self.group.local_batch_size(recipe.train.batch_size, recipe.train.accumulate)
         self.precision = choose_precision(recipe.compute.precision, self.device)
         self.task = recipe.build(seed, context)
+        self.is_sharded = recipe.compute.shard and not self.group.is_single
+        if self.is_sharded:
+            self._refuse_unsharded()
         self._load_start()
         self.model = self._prepare_model(self.task.model)
         planned = recipe.train.total_steps(self.task.steps_per_epoch)
@@ -142,9 +149,42 @@ class TrainState:
             model = convert_sync_batchnorm(model)
         if self.recipe.compute.compile and self.device.type == "cpu":
             convert_moment_norm(model)
-        layout = torch.channels_last if self.recipe.compute.channels_last else torch.contiguous_format
-        self.task.model = model.to(self.device).to(memory_format=layout)
+        # FSDP shares out rows of contiguous tensors alone; images keep their layout.
+        is_last = self.recipe.compute.channels_last and not self.is_sharded
+        self.task.model = model.to(self.device).to(
+            memory_format=torch.channels_last if is_last else torch.contiguous_format
+        )
+        if self.is_sharded:
+            # What looks at the whole network does so before.
+            self._complexity = count(self.task.model, self.task.example())
+            self._first_warnings = self.check_first_batch()
+            shard(self.task.model, self.device)
         return self.task.model
+
+    def _refuse_unsharded(self) -> None:
+        """Refuse to shard what FSDP cannot, or what would look at parameters that are elsewhere."""
+        recipe, wrong = self.recipe, list[tuple[str, str]]()
+        optim = recipe.optim
+        ahead = optim.lookahead is not None
+        if ahead or not isinstance(optim, Sgd | AdamW):
+            wrong.append((f"optim={optim.kind}{' with lookahead' * ahead}", "optim=sgd or adamw without lookahead"))
+        if recipe.compute.compile:
+            wrong.append(("compute.compile=true", "compute.compile=false"))
+        if self.precision.dtype == torch.float16:
+            wrong.append(("compute.precision=fp16", "compute.precision=bf16 or fp32"))
+        if not recipe.compute.sync_batch_norm:
+            wrong.append(("compute.sync_batch_norm=false", "compute.sync_batch_norm=true"))
+        if recipe.freeze is not None:
+            wrong.append((f"freeze={recipe.freeze}", "freeze=null"))
+        if getattr(self.task, "teacher", None) is not None:
+            wrong.append(("a teacher", "training without distillation"))
+        if wrong:
+            raise SettingsError(
+                "compute.shard shares out networks that train with plain sgd or adamw, whole, uncompiled, without a "
+                "teacher and with statistics that processes share",
+                found=listing(found for found, _ in wrong),
+                do=f"{listing(do for _, do in wrong)}; or compute.shard=false",
+            )
 
     def _frozen(self) -> Frozen:
         epochs = self.recipe.freeze_epochs
@@ -169,13 +209,21 @@ class TrainState:
             options = _PROCESSOR_OPTIONS if self.device.type == "cpu" else None
             chosen = _Outputs(self.model, self.task.outputs) if self.task.outputs else self.model
             network = cast(nn.Module, torch.compile(chosen, options=options))
-        if self.group.is_single:
+        if self.group.is_single or self.is_sharded:
             return network
         return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
 
     def complexity(self) -> Complexity:
         """Count parameters, multiply-adds and activations of one training image."""
-        return count(self.model, self.task.example())
+        return self._complexity or count(self.model, self.task.example())
+
+    def check_first_batch(self) -> Sequence[str]:
+        """Hold the first batch against the network's outputs; return what is worth a warning."""
+        if self._first_warnings is not None:
+            return self._first_warnings
+        batch = next(self.task.batches(0, 1)).to(self.device)
+        # A user's check may return nothing.
+        return self.task.check(self.task.augment(batch, 0)) or ()
 
     # What the loop asks for, in the order of the loop.
 
@@ -186,7 +234,7 @@ class TrainState:
         for group in self.optimiser.param_groups:
             factor = rate_factor(group, self.step, self.task.steps_per_epoch)
             group["lr"] = self.learning_rate * group["lr_scale"] * factor
-            if factor == 0 and self.network is self.model:
+            if factor == 0 and self.network is self.model and not self.is_sharded:
                 # Its gradient is no longer needed; a compiled or distributed network cannot change on the way.
                 for parameter in group["params"]:
                     parameter.requires_grad_(False)
@@ -297,11 +345,14 @@ class TrainState:
 
     def save_gallery(self) -> None:
         """Save the gallery of the finished run; what cannot be written is reported and costs nothing else."""
-        if not self.group.is_main:
+        if not self.group.is_main and not self.is_sharded:
             return
+        shown = None
         with self.timer.pause(), torch.no_grad(), self.precision.autocast(), self.evaluator.with_eval_weights():
             self.model.eval()
-            shown = self.task.visualize(self.model)
+            with gathered(self.model):
+                if self.group.is_main:
+                    shown = self.task.visualize(self.model)
             self.train_mode()
         try:
             if shown is not None:
@@ -328,7 +379,8 @@ class TrainState:
             return found
         with self.timer.pause(), torch.no_grad(), self.precision.autocast(), self.evaluator.with_eval_weights():
             self.model.eval()
-            self.task.evaluate(self.model, split, protocol)
+            with gathered(self.model):
+                self.task.evaluate(self.model, split, protocol)
             self.train_mode()
         return self.task.item_scores(split, protocol)
 
@@ -366,7 +418,10 @@ class TrainState:
             if self.group.is_main:
                 # Points first: a resumed training does not tell again what its checkpoint covers.
                 self.reporter.flush()
+            if self.group.is_main or self.is_sharded:
+                # Shared tensors are gathered by all.
                 checkpoint = self._full_checkpoint(losses) if losses else self._weights_checkpoint()
+            if self.group.is_main:
                 save_checkpoint(path, checkpoint, self.attempt.held)
                 self.attempt.kept()
             if which == "last":
@@ -392,7 +447,7 @@ class TrainState:
 
     def _full_checkpoint(self, losses: dict[str, Any]) -> Checkpoint:
         tensors, plain = optimiser_state(self.optimiser)
-        groups = {RAW: self.model.state_dict(), "optimiser": tensors, "task": dict(self.task.state())}
+        groups = {RAW: whole_state(self.model), "optimiser": tensors, "task": dict(self.task.state())}
         if self.ema is not None:
             groups[AVERAGE] = self.ema.state()
         groups |= self.evaluator.state(self.step)
@@ -422,7 +477,7 @@ class TrainState:
         else:
             self._refuse_other_training(path, facts)
         try:
-            self.model.load_state_dict(saved.groups[RAW])
+            load_whole_state(self.model, saved.groups[RAW])
         except RuntimeError as error:
             raise CheckpointError(
                 "A checkpoint must fit the network",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ablata.base.errors import DivergedError
 from ablata.engine.hardware.process_group import ProcessGroup
+from ablata.engine.hardware.sharding import is_sharded, own_part
 
 _NEVER = 2**62
 _COLLAPSED = 1e-4
@@ -82,12 +83,21 @@ class GradientWatch:
     def __init__(self, model: nn.Module, device: torch.device, group: ProcessGroup | None = None) -> None:
         named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         self.parameters = [parameter for _, parameter in named]
+        self.is_sharded = is_sharded(model)
         self.finite = FiniteWatch([name for name, _ in named], "gradient of", device, group)
 
     def missing(self) -> list[str]:
         """Return the names of trainable parameters that got no gradient in the last backward pass."""
         pairs = zip(self.finite.names, self.parameters, strict=True)
         return [name for name, parameter in pairs if parameter.grad is None and parameter.requires_grad]
+
+    def clip(self, largest: float, norm: Tensor) -> None:
+        """Scale all gradients so that their total norm, which `norm` has returned, is at most `largest`."""
+        gradients = [own_part(parameter.grad) for parameter in self.parameters if parameter.grad is not None]
+        if self.is_sharded:
+            torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+        else:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, largest, norm)
 
     def norm(self, step: int, check: bool = True) -> Tensor:
         """Return the total gradient norm of this step, a scalar tensor.
@@ -99,10 +109,13 @@ class GradientWatch:
         Raises:
             DivergedError: a gradient is not finite; names the layer.
         """
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        gradients = [own_part(parameter.grad) for parameter in self.parameters if parameter.grad is not None]
         if not gradients:
             return torch.zeros((), device=self.finite.first_bad.device)
         norms = torch.stack(torch._foreach_norm(gradients))
+        if self.is_sharded:
+            # Of each gradient this process has a part of its own.
+            norms = self.finite.group.all_reduce_sum(norms.square()).sqrt()
         if check and len(gradients) == len(self.parameters):
             self.finite.note(norms, step)
         elif check:

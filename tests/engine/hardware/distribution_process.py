@@ -6,6 +6,7 @@ FOLDER/trainings.json holds {name: [recipe, override, ...]}; this process writes
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,6 +107,13 @@ def main(folder: Path) -> None:
         cut = [load_recipe(reference, overrides), 3, folder / "cut", folder / "cache"]
         attempt(found, "cut", *cut, Rows(stop_after=3), place)
         train(*cut, Rows(), place)
+        sharded = json.loads((folder / "trainings.json").read_text())["sharded"]
+        for name, further in (("sharded cut", []), ("unsharded", ["compute.shard=false"])):
+            asked = [load_recipe(sharded[0], [*sharded[1:], *further]), 3, folder / name, folder / "cache"]
+            attempt(found, name, load_recipe(sharded[0], sharded[1:]), *asked[1:], Rows(stop_after=3), place)
+            if place.is_main and not further:
+                shutil.copytree(folder / name, folder / f"{name} at 3")
+            train(*asked, Rows(), place)
         recipe = load_recipe("digits", ["data.val=501", "train.evaluate_batch=64"])
         task = recipe.build(3, RunContext(cpu, folder / "cache", place))
         assert isinstance(task, ClassifyTask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,9 +34,14 @@ TRAININGS = {
         *("digits", *SHORT, "model.activation=silu", "ema.decay=0.9"),
         *("train.precise_bn=true", "train.precise_bn.samples=200"),
     ],
+    "sharded": [
+        *("digits", *SHORT, "model.activation=silu", "compute.shard=true", "ema.decay=0.9", "train.clip=0.5"),
+        *("train.precise_bn=true", "train.precise_bn.samples=200"),
+    ],
     "uneven": ["digits", *SHORT, "train.batch=65"],
+    "unfit": ["digits", *SHORT, "compute.shard=true", "optim.lookahead.steps=3", "compute.sync_batch_norm=false"],
 }
-TRAINED = [name for name in TRAININGS if name != "uneven"]
+TRAINED = [name for name in TRAININGS if name not in ("uneven", "unfit")]
 
 
 class Curve(Reporter):
@@ -116,6 +122,27 @@ def test_processes_stop_together_and_go_on_exactly(ranks: list[dict[str, Any]], 
     for group, tensors in whole.groups.items():
         assert all(torch.equal(resumed.groups[group][name], tensor) for name, tensor in tensors.items())
     assert resumed.facts["scores"] == whole.facts["scores"]
+
+
+def test_a_sharded_training_goes_on_exactly_and_unsharded_or_alone_to_rounding(
+    ranks: list[dict[str, Any]], folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "sharded cut at 3", tmp_path / "alone")
+    reference, *overrides = TRAININGS["sharded"]
+    train(load_recipe(reference, overrides), 3, tmp_path / "alone", tmp_path)
+    whole = load_checkpoint(folder / "sharded" / LAST)
+    for place, error in ((folder / "sharded cut", 0.0), (folder / "unsharded", 1e-4), (tmp_path / "alone", 1e-4)):
+        resumed = load_checkpoint(place / LAST)
+        assert resumed.groups.keys() == whole.groups.keys()
+        for group, tensors in whole.groups.items():
+            for name, tensor in tensors.items():
+                torch.testing.assert_close(resumed.groups[group][name], tensor, rtol=error, atol=error)
+
+
+def test_what_cannot_be_sharded_is_refused_in_words_by_every_process(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert "optim=sgd with lookahead, compute.sync_batch_norm=false" in rank["unfit"]["error"]
+        assert "compute.shard=false" in rank["unfit"]["error"]
 
 
 def test_a_divergence_in_one_process_ends_all_of_them_for_the_same_reason(

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ablata.base.errors import SettingsError, StoppedError
+from ablata.engine.hardware.sharding import let_go_of_groups
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,16 @@ def process_group(group: ProcessGroup, device: torch.device) -> Iterator[None]:
         with lost_process_in_words():
             yield
         return
-    # DistributedDataParallel imports this too; imported after the group began, its default arguments keep the group.
-    importlib.import_module("torch.distributed.nn")
+    # Wrapping a network imports these too; imported after the group began, their default arguments keep the group.
+    for name in ("nn", "fsdp"):
+        importlib.import_module(f"torch.distributed.{name}")
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(minutes=10))
     try:
         with lost_process_in_words():
             yield
     finally:
+        let_go_of_groups()
         # A wrapped network lies in a reference cycle.
         gc.collect()
         dist.destroy_process_group()

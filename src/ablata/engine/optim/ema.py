@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.errors import CheckpointError, listing
 from ablata.base.settings import Settings
+from ablata.engine.hardware.sharding import is_sharded, own_part, shared_like, whole_of
 
 _SETTLED = 100
 """Averagings after which an average that is far from the model is worth a warning."""
@@ -83,7 +85,9 @@ class ModelEma:
         short = [name for name, tensor in live.items() if tensor.element_size() < 4]
         if short:
             raise ValueError(f"`model` must have weights of 32 bits or more, got {live[short[0]].dtype} in {short[0]}")
-        self.weights = {name: tensor.detach().clone() for name, tensor in live.items()}
+        self.weights = {name: own_part(tensor.detach()).clone() for name, tensor in live.items()}
+        # Of a network that is shared out among processes each keeps its part of the average.
+        self._live = live if is_sharded(model) else {}
         trainable = _parameter_names(model)
         self._parameters = [name for name in live if name in trainable]
         self._averaged = [name for name in live if settings.buffers == "average" or name in self._parameters]
@@ -122,7 +126,7 @@ class ModelEma:
         torch._foreach_copy_(*self._pairs(names, _floating(model)))
 
     def _pairs(self, names: list[str], live: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        return [self.weights[name] for name in names], [live[name] for name in names]
+        return [self.weights[name] for name in names], [own_part(live[name]) for name in names]
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[nn.Module]:
@@ -135,7 +139,13 @@ class ModelEma:
 
     def _exchange(self, model: nn.Module) -> None:
         for name, tensor in _floating(model).items():
-            tensor.data, self.weights[name] = self.weights[name], tensor.data
+            if (part := own_part(tensor)) is tensor:
+                tensor.data, self.weights[name] = self.weights[name], tensor.data
+            else:
+                # FSDP gathers from the memory that its parts lie in.
+                kept = part.detach().clone()
+                part.detach().copy_(self.weights[name])
+                self.weights[name] = kept
 
     @torch.no_grad()
     def distance(self, model: nn.Module) -> Tensor:
@@ -146,7 +156,10 @@ class ModelEma:
         average, live = self._pairs(self._parameters, _floating(model))
         apart = torch.stack(torch._foreach_norm(torch._foreach_sub(average, live)))
         size = torch.stack(torch._foreach_norm(live))
-        relative: Tensor = torch.linalg.vector_norm(apart) / torch.linalg.vector_norm(size)
+        squares = torch.stack([apart.square().sum(), size.square().sum()])
+        if self._live:
+            dist.all_reduce(squares)
+        relative: Tensor = (squares[0] / squares[1]).sqrt()
         return relative
 
     def warmed_up(self, step: int) -> bool:
@@ -155,7 +168,8 @@ class ModelEma:
 
     def state(self) -> dict[str, Tensor]:
         """Return the EMA weights by name, on the CPU and contiguous, for safetensors."""
-        return {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in self.weights.items()}
+        whole = {name: whole_of(tensor, self._live.get(name, tensor)) for name, tensor in self.weights.items()}
+        return {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in whole.items()}
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -164,7 +178,7 @@ class ModelEma:
         Raises:
             CheckpointError: other names or other shapes.
         """
-        shapes = {name: tuple(tensor.shape) for name, tensor in self.weights.items()}
+        shapes = {name: tuple(self._live.get(name, tensor).shape) for name, tensor in self.weights.items()}
         found = {name: tuple(tensor.shape) for name, tensor in state.items()}
         if found != shapes:
             wrong = sorted(name for name in shapes | found if shapes.get(name) != found.get(name))
@@ -174,7 +188,7 @@ class ModelEma:
                 do="resume with the recipe that the run was started with",
             )
         for name, tensor in state.items():
-            self.weights[name].copy_(tensor)
+            self.weights[name].copy_(own_part(shared_like(tensor, self._live.get(name, tensor))))
 
 
 def _floating(model: nn.Module) -> dict[str, Tensor]:

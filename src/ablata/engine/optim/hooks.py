@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ablata.base.settings import Settings
+from ablata.engine.hardware.sharding import is_shared
 
 
 class Lookahead(Settings):
@@ -33,7 +34,10 @@ def implementation(parameters: Sequence[Tensor], *, hooked: bool) -> tuple[bool,
 
     Fused is fastest on both devices, but skips a step with an infinite gradient inside the kernel, where hooks around
     the step cannot see it. Lists of tensors pay on the GPU only: on the processor they cost twice the plain loop.
+    Parameters that are shared out among processes have neither kind of every step.
     """
+    if any(is_shared(parameter) for parameter in parameters):
+        return False, False
     devices = {parameter.device.type for parameter in parameters}
     return devices <= {"cpu", "cuda"} and not hooked, devices == {"cuda"}
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ablata.base.errors import CheckpointError, listing
+from ablata.engine.hardware.sharding import shared_like, whole
 
 _EVOLVING = ("lr", "lookahead_step")
 """Values of a group that a training changes, beside counters that an optimiser adds to it (timm's `step`); all others
@@ -30,7 +31,7 @@ def optimiser_state(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str, 
     for name, parameter in _named(optimiser):
         for key, value in optimiser.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
-                tensors[f"{name}:{key}"] = value.detach().to("cpu", copy=True).contiguous()
+                tensors[f"{name}:{key}"] = whole(value.detach()).to("cpu", copy=True).contiguous()
             elif value is not None:
                 values[f"{name}:{key}"] = value
     groups = [
@@ -102,4 +103,4 @@ def _laid_out(name: str, value: Any, parameter: Tensor, own_forms: bool) -> Any:
             found=f"{name}: {tuple(value.shape)}, the parameter is {tuple(parameter.shape)}",
             do="resume with the settings that the run was started with, or start a new one",
         )
-    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(shared_like(value, parameter))
