@@ -213,7 +213,7 @@ class RayCluster:
         command += ["--object-store-memory", str(10**8), "--disable-usage-stats"]
         with (self.folder / "start.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        end = time.monotonic() + 120
+        end = time.monotonic() + PATIENCE_SECONDS
         while "Ray runtime started" not in (self.folder / "start.log").read_text():
             ended = time.monotonic() > end or self.process.poll() is not None
             assert not ended, (self.folder / "start.log").read_text()

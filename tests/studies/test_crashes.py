@@ -117,6 +117,15 @@ def test_a_killed_parent_leaves_a_study_that_the_same_command_finishes(
 
 
 @pytest.mark.slow
+def test_two_launchers_of_one_study_share_its_runs(start: Start, ledger: Ledger, home: Path) -> None:
+    create(ledger, twelve_runs())
+    both = [start("study", "run", "twelve", "--workers", "1") for _ in range(2)]
+    assert [one.wait(280) for one in both] == [0, 0]
+    check_nothing_lost_or_doubled(ledger, kills=0)
+    assert (ledger.studies.looks("twelve")[-1].result, points(ledger)) == undisturbed(home)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_workers_killed_at_random_change_nothing(start: Start, ledger: Ledger, home: Path, seed: int) -> None:
     create(ledger, twelve_runs())

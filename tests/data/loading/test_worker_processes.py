@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from torch.utils.data import DataLoader
 
+from ablata.base.errors import RunError
 from ablata.data.loading.worker_processes import begin_worker, killed_in_words, read_all
 
 DEADLY = """
@@ -42,6 +44,23 @@ def test_a_killed_worker_process_is_told_with_its_likely_cause_and_how_to_go_on(
     assert "memory was short" in said.stdout
     assert "data.workers=1" in said.stdout
     assert "another recipe, which begins anew" in said.stdout
+
+
+def test_a_process_that_hangs_is_told_with_its_likely_cause() -> None:
+    # A fork of a process with threads may hang by itself, which is told alike.
+    loader = DataLoader(_Hanging(), num_workers=1, timeout=0.2, multiprocessing_context="fork")  # type: ignore[arg-type,var-annotated]
+    with pytest.raises(RunError, match=r"timed out after 0\.2 seconds; most often a disk") as told:
+        list(read_all(loader))
+    assert "data.workers=0" in str(told.value)
+
+
+class _Hanging:
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        time.sleep(60)
+        return index
 
 
 @pytest.mark.parametrize("error", [RuntimeError("index out of range"), ConnectionResetError("a server's"), EOFError()])

@@ -18,7 +18,7 @@ from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.data.io.file_slice import Stored
 from ablata.data.loading.loaders import BatchIndices
-from ablata.data.loading.worker_processes import begin_worker, read_all
+from ablata.data.loading.worker_processes import HUNG_SECONDS, begin_worker, read_all
 
 
 class ImageDecoder(Protocol):
@@ -98,6 +98,7 @@ class FileReader:
             collate_fn=_as_is,
             num_workers=workers,
             worker_init_fn=begin_worker,
+            timeout=HUNG_SECONDS if workers else 0,
             pin_memory=pinned,
             persistent_workers=workers > 0,
             prefetch_factor=2 if workers else None,

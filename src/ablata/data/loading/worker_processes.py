@@ -1,4 +1,4 @@
-"""Worker processes of a DataLoader: deaf to what is meant for the training, and told in words where one is killed."""
+"""Worker processes of a DataLoader: deaf to what is meant for the training, told in words where one dies or hangs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ablata.base.errors import RunError
 
 Read = TypeVar("Read", covariant=True)
 _OF_THE_TRAINING = (signal.SIGINT, signal.SIGHUP)
+HUNG_SECONDS = 900
+"""Without a batch for so long, a worker is taken to hang; the `timeout` of a DataLoader that has workers."""
 
 
 def read_all(loader: DataLoader[Read]) -> Iterator[Read]:
@@ -24,7 +26,7 @@ def read_all(loader: DataLoader[Read]) -> Iterator[Read]:
     it, so that it ends the training as at any other time.
 
     Raises:
-        RunError: a worker was killed.
+        RunError: a worker was killed, or hangs.
     """
     with killed_in_words():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_TRAINING)
@@ -51,7 +53,7 @@ def begin_worker(worker: int) -> None:
 
 @contextmanager
 def killed_in_words() -> Iterator[None]:
-    """Tell of a killed worker process of a DataLoader inside a `with` block; other failures pass.
+    """Tell of a worker process of a DataLoader that was killed or hangs inside a `with` block; other failures pass.
 
     torch raises wherever the program is when it hears of the death, so that this stands around the whole training too.
 
@@ -61,6 +63,14 @@ def killed_in_words() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ConnectionError, EOFError) as error:
+        if str(error).startswith("DataLoader timed out"):
+            raise RunError(
+                "The processes that read the data must hand over a batch now and then",
+                found=f"{' '.join(str(error).split())}; most often a disk or a network file system does not answer, or "
+                "code of your own waits for something",
+                do="see that the files can be read (ablata data check), then go on with the same command; "
+                "data.workers=0 reads in the training's own process",
+            ) from None
         if not _tells_of_a_death(error):
             raise
         raise RunError(

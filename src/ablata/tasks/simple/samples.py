@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.data.loading.loaders import refuse_less_than_a_batch
-from ablata.data.loading.worker_processes import begin_worker, read_all
+from ablata.data.loading.worker_processes import HUNG_SECONDS, begin_worker, read_all
 
 _HASHED = 4096
 """Most samples of a data set that are read for its fingerprint."""
@@ -160,7 +160,7 @@ def read_batches(
     """Yield a batch for each list of places, read by worker processes where there are some.
 
     Raises:
-        RunError: a worker process was killed.
+        RunError: a worker process was killed, or hangs.
     """
     sampler: Any = places
     # A generator of its own: torch's global one belongs to the model's noise.
@@ -169,6 +169,7 @@ def read_batches(
         batch_sampler=sampler,
         num_workers=workers,
         worker_init_fn=begin_worker,
+        timeout=HUNG_SECONDS if workers else 0,
         generator=torch.Generator(),
     )
     for values in read_all(loader):
