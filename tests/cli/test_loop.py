@@ -105,6 +105,22 @@ def test_a_wrong_name_is_refused_before_anybody_is_asked_and_no_file_is_replaced
     assert (retry.status, "propose a change" in retry.err) == (2, True)
 
 
+def test_a_page_that_finds_the_disk_full_is_told_and_the_one_before_stays(
+    commit: Callable[..., str], home: Path, ablata: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ablata(*START).status == 0
+    assert ablata("loop", "report", "--html", "loop.html").status == 0
+    before = Path("loop.html").read_text()
+
+    def full(path: Path, *rest: Any) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("ablata.base.files.os.fsync", full)
+    told = ablata("loop", "report", "--html", "loop.html")
+    assert (told.status, "must have room" in told.err) == (1, True), told.err
+    assert Path("loop.html").read_text() == before
+
+
 def test_wrong_use_and_a_broken_judge_have_statuses_of_their_own(
     commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
 ) -> None:
