@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from ablata.base.errors import SettingsError, listing, suggestion
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
+from ablata.engine.optim.eager import eager
 from ablata.engine.optim.hooks import (
     Lookahead,
     add_lookahead,
@@ -122,7 +123,7 @@ class Sgd(OptimiserSettings):
         return self
 
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
-        optimiser = torch.optim.SGD(
+        optimiser = eager(torch.optim.SGD)(
             groups, lr=lr, momentum=self.momentum, nesterov=self.nesterov, fused=fused, foreach=foreach and not fused
         )
         if fused:
@@ -149,8 +150,8 @@ class AdamW(OptimiserSettings):
         return True
 
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
-        make = torch.optim.AdamW if self.decay == "decoupled" else torch.optim.Adam
-        return make(groups, lr=lr, betas=self.betas, eps=self.eps, fused=fused, foreach=foreach and not fused)
+        kind = torch.optim.AdamW if self.decay == "decoupled" else torch.optim.Adam
+        return eager(kind)(groups, lr=lr, betas=self.betas, eps=self.eps, fused=fused, foreach=foreach and not fused)
 
 
 class RmsProp(OptimiserSettings):
@@ -167,7 +168,7 @@ class RmsProp(OptimiserSettings):
     """Fraction of the last update that is kept."""
 
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
-        return torch.optim.RMSprop(
+        return eager(torch.optim.RMSprop)(
             groups, lr=lr, alpha=self.alpha, eps=self.eps, momentum=self.momentum, foreach=foreach
         )
 
