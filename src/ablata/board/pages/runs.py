@@ -212,7 +212,7 @@ def _written_costs(values: Mapping[str, object] | None) -> dict[str, str]:
             if key.endswith("_bytes"):
                 found[key.removesuffix("_bytes")] = quantity(value, "B", 1024)
             elif key.endswith("seconds") or key.startswith("seconds_per_"):
-                found[key.replace("seconds", "time")] = duration(value)
+                found[key.replace("seconds", "time")] = duration(value) if value >= 0.1 else f"{1000 * value:.0f} ms"
             else:
                 found[key] = quantity(value) if value >= 10_000 else f"{value:.4g}"
     return {key.replace("_", " "): value for key, value in found.items()}
