@@ -10,7 +10,7 @@ import pytest
 from ablata.stats.factors.designs import FEWEST, MOST, Design, names_of
 
 EVERY = [Design.of(factors) for factors in range(FEWEST, MOST + 1)]
-FOLDED = [design.fold(factor) for design in EVERY if design.base < design.factors for factor in range(design.factors)]
+FOLDED = [design.fold(factor) for design in EVERY if design.foldable for factor in range(design.factors)]
 
 
 def test_cells_differ_and_the_first_has_no_change() -> None:
@@ -48,6 +48,7 @@ def test_aliases_are_the_interactions_whose_columns_are_equal() -> None:
 
 
 def test_a_fold_over_frees_the_interactions_of_its_change() -> None:
+    assert not Design.of(5).foldable, "it tells all interactions of two changes apart already"
     design = Design.of(7).fold(2)
     for group in design.aliases:
         with_it = [2 in pair for pair in group.pairs]

@@ -121,7 +121,7 @@ class Design:
         """Return the design with a second half in which one change is turned round, to free its interactions.
 
         Raises:
-            ValueError: it is folded already, or has all combinations.
+            ValueError: it is folded already, or tells all interactions of two changes apart.
         """
         if not self.foldable:
             raise ValueError("this design has nothing left to fold over")
@@ -134,8 +134,8 @@ class Design:
 
     @property
     def foldable(self) -> bool:
-        """Whether a fold-over would free any interaction."""
-        return self.folded is None and self.base < self.factors
+        """Whether a fold-over would free any interaction of two changes."""
+        return self.folded is None and any(len(group.pairs) > 1 for group in self.aliases)
 
     def freed(self, factor: int) -> tuple[tuple[int, int], ...]:
         """Return the interactions (i, j) of two changes that only the fold over one change tells from all others."""

@@ -126,8 +126,8 @@ class StudyPlan:
             f"  runs     at most {self.runs + self.known}: {len(study.recipes)} {_trainers(study)}, "
             f"{study.seeds} seeds each{known}",
             f"  a run    {_cost(self)}",
-            f"  time     at most {duration(3600 * self.hours)} with {_count(self.workers, 'worker')}, "
-            f"their start not counted{early}",
+            *([f"  time     at most {duration(3600 * self.hours)} with {_count(self.workers, 'worker')}, "
+               f"their start not counted{early}"] if math.isfinite(self.hours) else []),
             *([f"  together {told}"] if (told := self.together.sentence(study.recipes)) else []),
             *_findings(self),
             *_rests_on(self),
