@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablata.base.errors import SettingsError, UserError
+from ablata.base.errors import SettingsError, UserError, listing
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
 from ablata.records.run_folder.items import ItemScores, read_items
@@ -72,8 +72,10 @@ def study_items(
         except UserError as error:
             return NoItems(error.found or str(error))
         name = None if found is None else {key: name for name, key in _keys(found)}.get(str(metric["key"]))
-        if found is None or name is None:
+        if found is None:
             return NoItems(f"run {run.id} kept none of its {metric['key']}")
+        if name is None:
+            return NoItems(f"the items of run {run.id} have {listing(found.values)}, and no {metric['key']}")
         first = first or found
         if found.items != first.items:
             return NoItems(f"run {run.id} was scored on other items than run {next(iter(completed))}")
