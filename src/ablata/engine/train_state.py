@@ -38,11 +38,11 @@ from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.hardware.sharding import gathered, load_whole_state, shard, whole_state
 from ablata.engine.hardware.timer import TimeBudget, Timer
 from ablata.engine.loss_sums import LossSums
-from ablata.engine.optim.optimisers import AdamW, Sgd
 from ablata.engine.optim.parameter_groups import rate_factor
 from ablata.engine.optim.state import load_optimiser_state, optimiser_state
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import MetricRow, Reporter
+from ablata.engine.shardable import refuse_unshardable
 from ablata.engine.task import RunContext
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
 from ablata.nn.kernels.compiled_batch_norm import convert_moment_norm
@@ -98,7 +98,7 @@ class TrainState:
         self.task = recipe.build(seed, context)
         self.is_sharded = recipe.compute.shard and not self.group.is_single
         if self.is_sharded:
-            self._refuse_unsharded()
+            refuse_unshardable(recipe, self.precision)
         self._load_start()
         self.model = self._prepare_model(self.task.model)
         planned = recipe.train.total_steps(self.task.steps_per_epoch)
@@ -160,31 +160,6 @@ class TrainState:
             self._first_warnings = self.check_first_batch()
             shard(self.task.model, self.device)
         return self.task.model
-
-    def _refuse_unsharded(self) -> None:
-        """Refuse to shard what FSDP cannot, or what would look at parameters that are elsewhere."""
-        recipe, wrong = self.recipe, list[tuple[str, str]]()
-        optim = recipe.optim
-        ahead = optim.lookahead is not None
-        if ahead or not isinstance(optim, Sgd | AdamW):
-            wrong.append((f"optim={optim.kind}{' with lookahead' * ahead}", "optim=sgd or adamw without lookahead"))
-        if recipe.compute.compile:
-            wrong.append(("compute.compile=true", "compute.compile=false"))
-        if self.precision.dtype == torch.float16:
-            wrong.append(("compute.precision=fp16", "compute.precision=bf16 or fp32"))
-        if not recipe.compute.sync_batch_norm:
-            wrong.append(("compute.sync_batch_norm=false", "compute.sync_batch_norm=true"))
-        if recipe.freeze is not None:
-            wrong.append((f"freeze={recipe.freeze}", "freeze=null"))
-        if getattr(self.task, "teacher", None) is not None:
-            wrong.append(("a teacher", "training without distillation"))
-        if wrong:
-            raise SettingsError(
-                "compute.shard shares out networks that train with plain sgd or adamw, whole, uncompiled, without a "
-                "teacher and with statistics that processes share",
-                found=listing(found for found, _ in wrong),
-                do=f"{listing(do for _, do in wrong)}; or compute.shard=false",
-            )
 
     def _frozen(self) -> Frozen:
         epochs = self.recipe.freeze_epochs

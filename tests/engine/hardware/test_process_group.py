@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 import torch
 
+from ablata.base.errors import SettingsError
 from ablata.engine.checkpoints import LAST, load_checkpoint
+from ablata.engine.hardware.precision import Precision, choose_precision
 from ablata.engine.hardware.process_group import ProcessGroup, from_environment
 from ablata.engine.reporting import Reporter
+from ablata.engine.shardable import refuse_unshardable
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
 
@@ -143,6 +146,14 @@ def test_what_cannot_be_sharded_is_refused_in_words_by_every_process(ranks: list
     for rank in ranks:
         assert "optim=sgd with lookahead, compute.sync_batch_norm=false" in rank["unfit"]["error"]
         assert "compute.shard=false" in rank["unfit"]["error"]
+
+
+def test_a_teacher_and_half_precision_are_refused_where_a_network_is_sharded() -> None:
+    taught = load_recipe("digits", ["refine=refinement", "refine.teacher=static", "freeze=backbone"])
+    half = Precision(torch.float16, "cuda", "asked for")
+    with pytest.raises(SettingsError, match=r"fp16, freeze=backbone, refine, a teacher[^*]*refine=null"):
+        refuse_unshardable(taught, half)
+    refuse_unshardable(load_recipe("digits"), choose_precision("fp32", torch.device("cpu")))
 
 
 def test_a_divergence_in_one_process_ends_all_of_them_for_the_same_reason(
