@@ -15,6 +15,7 @@ from ablata.studies.identity import new_run, record_environment
 from ablata.studies.planning.plan import earlier_noise, plan_study, with_history
 from ablata.studies.planning.sizing import wall_seconds
 from ablata.studies.study import Study
+from ablata.studies.workers.together import Together
 
 Record = Callable[..., Study]
 End = Callable[..., None]
@@ -110,3 +111,20 @@ def test_a_study_plans_with_its_own_noise_but_is_no_history_of_itself(
     assert with_history(ledger, replace(study, name="next", first_seed=50)).history is not None
     # A study that shares these runs is judged by them: counted once more as history, they would count twice.
     assert with_history(ledger, replace(study, name="next")).history is None
+
+
+def test_a_plan_takes_times_of_runs_that_were_trained_as_it_asks(
+    ledger: Ledger, make_study: Record, recorded: Record
+) -> None:
+    study = recorded(name="earlier")
+    for seed, (seconds, together) in enumerate([(8.0, {}), (3.0, {"together": 4.0}), (5.0, {"together": 4.0})]):
+        new = new_run(ledger, study.recipes["control"], seed, record_environment(ledger))
+        run = ledger.studies.enqueue("earlier", "control", new)
+        claim = ledger.leases.claim_run(run.id, "w", 60)
+        ledger.leases.finish(run.id, claim.attempt, "completed", scores={}, cost={"seconds": seconds, **together})
+    alone = plan_study(ledger, make_study(name="next"), workers=2).costs["control"]
+    assert (alone.seconds, alone.source) == (8.0, "1 earlier run")
+    planned = plan_study(ledger, make_study(name="next"), workers=2, together=Together(4))
+    assert planned.costs["control"].seconds == 4.0
+    assert planned.costs["control"].source == "2 earlier runs trained together"
+    assert "together up to 4 runs of one network as one" in str(planned)

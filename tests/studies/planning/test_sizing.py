@@ -39,6 +39,9 @@ def test_a_row_takes_as_long_as_its_busiest_worker_and_rows_before_the_first_loo
     assert wall_seconds([1.0, 1.0, 1.0], 3, rule, 2) == 5.0
     assert wall_seconds([1.0, 1.0, 1.0], 5, rule, 2) == 9.0
     assert wall_seconds([1.0, 1.0, 1.0], 5, rule, 1) == 15.0
+    # Where eight rows wait at a time: eight, eight and four rows of two runs on two workers.
+    assert wall_seconds([1.0, 1.0], 20, rule, 2, rows=8) == 20.0
+    assert wall_seconds([1.0, 1.0, 1.0], 20, rule, 2, rows=8) == 30.0
     assert math.isnan(wall_seconds([math.nan, 1.0], 5, rule, 1))
 
 
