@@ -84,7 +84,8 @@ def test_a_wrong_name_is_refused_with_the_nearest(quick: Recipe, make_study: Cal
     ):
         with pytest.raises(SettingsError) as caught:
             make_study(metric=asked)
-        assert caught.value.do == (None if close is None else f"--metric {close}"), asked
+        advice = "name one of these with --metric" if close is None else f"--metric {close}"
+        assert caught.value.do == advice, asked
         assert caught.value.found == asked
 
 

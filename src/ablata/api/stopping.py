@@ -108,7 +108,7 @@ def cancel_run(run: str, *, ledger: Ledger | None = None) -> str:
             studies = opened.runs.studies_of(row.id)
             raise RecordError(
                 "A run that an open study needs is cancelled with it", found=f"run {row.id} of {listing(studies)}",
-                do=f"ablata study cancel {studies[0]}" if studies else None,
+                do=f"ablata study cancel {studies[0]}" if studies else f"ablata runs show {row.id}",
             )  # fmt: skip
         return row.id
 

@@ -134,7 +134,7 @@ class OpenPart(Opening):
             raise SettingsError(
                 f"It must be one of {choices(built_in, kind)}, or path/to/file.py:Class",
                 found=str(kind),
-                do=f"did you mean {close}?" if close else None,
+                do=f"did you mean {close}?" if close else "choose one of them, or name a file of yours",
             )
         reference = absolute(kind, code)
         try:

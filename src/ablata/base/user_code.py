@@ -198,7 +198,7 @@ def resolve(text: str, what: str = "part") -> Any:
         raise SettingsError(
             f"{reference.file or reference.module} must define {reference.name}",
             found=f"it defines {choices(names, reference.name)}" if names else "it defines nothing public",
-            do=f"did you mean {reference.file or reference.module}:{close}?" if close else None,
+            do=f"did you mean {reference.file or reference.module}:{close}?" if close else "name what is in it",
         )
     return getattr(module, reference.name)
 

@@ -66,7 +66,7 @@ def _named(control: Recipe | Outside, usual: Metric, name: str) -> Metric:
         f"The metric must be one that a run of {control.name} records: {choices(known, name)}{of_class_told}, "
         "or a loss term such as train/NAME",
         found=name,
-        do=f"--metric {close}" if close else None,
+        do=f"--metric {close}" if close else "name one of these with --metric",
     )
 
 

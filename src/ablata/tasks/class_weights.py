@@ -23,7 +23,7 @@ def weights_by_name(weights: dict[str, float], classes: Sequence[str]) -> tuple[
             raise SettingsError(
                 f"Class weights must be of classes of the data: {choices(classes, name)}",
                 found=f"loss.weights has {name}",
-                do=f"did you mean {close}?" if close else None,
+                do=f"did you mean {close}?" if close else "choose one of them",
             )
     return tuple(weights.get(name, 1.0) for name in classes)
 

@@ -118,14 +118,14 @@ class Arguments:
             raise SettingsError(
                 f"{name} is given to every run and is no setting",
                 found=f"{name} = {value!r}",
-                do="first_seed=... says where the seeds begin" if name == "seed" else None,
+                do="first_seed=... says where the seeds begin" if name == "seed" else "leave it out",
             )
         if name not in self._settings and not self.open:
             close = nearest(name, self._settings)
             raise SettingsError(
                 f"{function} must have the argument {name}",
                 found=f"it has {choices(self._settings, name)}",
-                do=f"did you mean {close}?" if close else None,
+                do=f"did you mean {close}?" if close else "choose one of them, or add it to the function",
             )
 
     def _checked(self, name: str, value: Any) -> Any:

@@ -349,7 +349,7 @@ def count_labels(chosen: LabelFolder, weighting: str | None, beta: float | None,
     if weighting is not None and kind is None:
         close = nearest(weighting, WEIGHTINGS)
         raise SettingsError(f"--weights must be one of {listing(WEIGHTINGS)}", found=weighting,
-                            do=f"did you mean {close}?" if close else None)  # fmt: skip
+                            do=f"did you mean {close}?" if close else "choose one of them")  # fmt: skip
     found = statistics(chosen.report())
     if json:
         print_json(found.as_dict())

@@ -137,7 +137,7 @@ def statistics(report: LabelReport) -> LabelStatistics:
             raise DataError(
                 "Every value in the label files must be a class or an ignored value",
                 found=listing(strange[:12]),
-                do=problem.do if problem else None,
+                do=problem.do if problem else "name these values in the label map, as classes or as ignored",
             )
         labels = [label for label in label_map.labels if not label.ignore]
         titles = list(label_map.names)

@@ -43,7 +43,7 @@ def constants_of(
         raise DataError(
             "data.mean and data.std must have a number for each band",
             found=f"{len(mean)} and {len(std)}, of {bands} bands",
-            do="leave them out to have them measured" if bands != len(IMAGENET_MEAN) else None,
+            do="leave them out to have them measured" if bands != len(IMAGENET_MEAN) else "give 3 of each",
         )
     return mean, std
 

@@ -236,7 +236,7 @@ class SimpleTask(Task[CollatedBatch]):
             raise SettingsError(
                 f"metric must name one of {choices(known, wanted)}",
                 found=wanted,
-                do=f"did you mean {close}?" if close else None,
+                do=f"did you mean {close}?" if close else "choose one of them",
             )
         return ()
 
