@@ -131,7 +131,7 @@ def test_a_class_missing_from_validation_is_told_before_the_first_step(ablata: C
         *(*small, *crop, "schedule.warmup=null"),
     )
     assert answer.status == 0, answer.err
-    assert "1 classes have no pixel in val: class3" in told(answer.err)
+    assert "1 class has no pixel in val: class3" in told(answer.err)
     checked = ablata("data", "check", str(tmp_path / "own"))
     assert (checked.status, "missing class: class3" in told(checked.out)) == (1, True)
     assert "--val 0.2" in told(checked.out + checked.err)

@@ -20,12 +20,25 @@ def test_no_control_character_of_a_text_reaches_a_console_and_styles_still_do() 
     table = Table("name")
     table.add_row(HOSTILE)
     for what in (HOSTILE, Text(HOSTILE, style="bold"), table):
-        console.print(what, markup=False)
+        console.print(what)
     said = console.file.getvalue()
     assert "\x1b]0;" not in said
     assert "\x07" not in said
     assert "\x1b[31m" not in said
     assert said.count("\\x1b[31mRED") == 3
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are() -> None:
+    table = Table("name", "score")
+    table.add_row("[red]", "[x]:cat:")
+    console = new_console()
+    console.file = StringIO()
+    console.print(table)
+    console.print("[bold]a[/bold] :dog:")
+    for said in (console.file.getvalue(), plain_lines(table)):
+        assert "[red]" in said
+        assert "[x]:cat:" in said
+    assert "[bold]a[/bold] :dog:" in console.file.getvalue()
 
 
 def test_none_reaches_what_is_printed_plainly() -> None:

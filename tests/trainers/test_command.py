@@ -38,6 +38,12 @@ def test_what_is_no_command_is_refused_in_words(subtests: pytest.Subtests) -> No
             Command.of(text, scores=["acc"], **settings)
 
 
+def test_another_command_as_an_arm_is_refused_in_words_too() -> None:
+    control = Command.of("python x {lr} {seed}", scores=["acc"], values={"lr": "1"})
+    with pytest.raises(SettingsError, match=r"must have a value\n  found: \{ed\} has none"):
+        control.arm("python x {lr} {ed}")
+
+
 def test_arms_are_named_by_what_differs() -> None:
     control = ["python", "train.py", "--seed", "{seed}"]
     others = ["python train.py --seed {seed} --mixup 0.2", "python other.py --seed {seed}", "python train.py"]

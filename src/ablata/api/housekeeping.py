@@ -11,6 +11,7 @@ from typing import Literal
 from ablata.api.opening import open_ledger
 from ablata.api.runs import find_runs
 from ablata.base.errors import RecordError, SettingsError, UserError, listing
+from ablata.base.quantities import counted
 from ablata.records import removal
 from ablata.records.ledger import Ledger
 from ablata.records.removal import Removal
@@ -240,9 +241,9 @@ def removal_lines(planned: Removal, most: int = 8) -> Sequence[str]:
     """Say what goes and what stays, a line each, at most so many runs by name."""
     from ablata.base.quantities import quantity
 
-    counted = f"{len(planned.runs)} run{'' if len(planned.runs) == 1 else 's'}"
+    runs = counted(len(planned.runs), "run")
     named = f"study {planned.study}" if planned.study else f"loop {planned.loop}" if planned.loop else ""
-    what = f"{named} and {counted}" if named else counted
+    what = f"{named} and {runs}" if named else runs
     lines = [f"{what}, {quantity(planned.total_bytes, 'B')}:"]
     lines += [
         f"  {run.id}  {run.recipe_name}, seed {run.seed}, {run.state}, {quantity(planned.bytes[run.id], 'B')}"
@@ -253,5 +254,5 @@ def removal_lines(planned: Removal, most: int = 8) -> Sequence[str]:
     reasons: dict[str, int] = {}
     for _, why in planned.kept:
         reasons[why] = reasons.get(why, 0) + 1
-    lines += [f"kept: {count} run{'' if count == 1 else 's'} {why}" for why, count in list(reasons.items())[:5]]
+    lines += [f"kept: {counted(count, 'run')} {why}" for why, count in list(reasons.items())[:5]]
     return [*lines, *([f"kept: others for {len(reasons) - 5} more reasons"] if len(reasons) > 5 else [])]

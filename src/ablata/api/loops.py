@@ -16,7 +16,7 @@ from ablata.api.rows import ResultRows
 from ablata.base.errors import SettingsError
 from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.base.overrides import Overrides
-from ablata.base.quantities import duration, parse_duration
+from ablata.base.quantities import counted, duration, parse_duration
 from ablata.base.user_code import refuse_while_importing
 from ablata.recipes.index import load_recipe
 from ablata.records.ledger import Ledger
@@ -273,7 +273,7 @@ class Loop:
         """Return how many runs a proposal will take, and what is left of the budget, in a sentence."""
         with self._opened() as ledger:
             scores = LoopScores(ledger, self.name)
-        runs = f"{cost.least} to {cost.most} runs" if cost.least < cost.most else f"{cost.most} runs"
+        runs = (f"{cost.least} to " if cost.least < cost.most else "") + counted(cost.most, "run")
         each, budget = scores.seconds_a_run(), scores.loop.budget
         told = f"{self.name} #{row.number}, {row.text}: {runs}, about {cost.mean:.2g}"
         told += f" ({duration(cost.mean * each)})" if each is not None else ""

@@ -13,6 +13,7 @@ from torch import nn
 
 from ablata.api.models import Predictions, predict
 from ablata.api.opening import warn
+from ablata.base.quantities import counted
 from ablata.engine.predictor import Prediction, Predictor
 from ablata.nn.folded_norms import Folded, fold_norms
 
@@ -44,7 +45,8 @@ class Speed:
             if self.folded.count:
                 norms += f", which changes outputs by at most {self.folded.difference:.2g}"
         return (
-            f"{self.frames} frames in {self.seconds:.2f} s: {rate:.3g} frames a second; the network alone: {alone:.3g} "
+            f"{counted(self.frames, 'frame')} in {self.seconds:.2f} s: {rate:.3g} frames a second; "
+            f"the network alone: {alone:.3g} "
             f"a second on {self.threads} {'thread' if self.threads == 1 else 'threads'}; {norms}"
         )
 

@@ -22,6 +22,7 @@ from ablata.api.rows import ResultRows
 from ablata.api.runs import runs
 from ablata.base.errors import SettingsError, listing, suggestion
 from ablata.base.files import PAGE, refuse_other_kind, write_text
+from ablata.base.quantities import counted
 from ablata.base.user_code import refuse_while_importing
 from ablata.records.ledger import Ledger
 from ablata.records.rows import StudyRow
@@ -405,9 +406,9 @@ def _called_here(study: Study | str, workers: int | None) -> dict[str, Function]
 def _begins(study: StudyRow, arms: int, workers: int) -> str:
     told = f"{arms - 1} arm{'s' * (arms > 2)} and the control"
     if study.spec.get("aa"):
-        told = f"{rule_of(study.spec).seeds} runs of the control"
+        told = f"{counted(rule_of(study.spec).seeds, 'run')} of the control"
     elif study.spec.get(PICK):
-        told = f"{told}, a budget of {rule_of(study.spec).seeds} runs"
+        told = f"{told}, a budget of {counted(rule_of(study.spec).seeds, 'run')}"
     elif "design" in study.spec:
         told = f"{len(study.spec['design']['changes'])} changes in {arms} combinations"
     return f"study {study.name}: {told}, {f'{workers} worker' + 's' * (workers > 1) if workers else 'in this process'}"

@@ -38,6 +38,23 @@ def two_digits(value: float, sign: str = "") -> str:
     return f"{float(digits):{sign}.0f}" if "e" in digits and 1 <= abs(value) < 1e6 else digits
 
 
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Write how many there are: `1 image`, `1,200 images`, `2 classes`, `1 file is`, `2 files are`.
+
+    Args:
+        number: how many.
+        one: what there is one of.
+        several: what there are several of; None: `one` with the ending of English nouns.
+    """
+    if number == 1:
+        return f"1 {one}"
+    if several is None:
+        vowel = one[-2:-1] in "aeiou"
+        several = f"{one[:-1]}ies" if one.endswith("y") and not vowel else one + "es" * one.endswith(("s", "x", "ch"))
+        several = several if several != one else f"{one}s"
+    return f"{number:,} {several}"
+
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -67,8 +84,3 @@ def quantity(value: float | None, unit: str = "", base: int = 1000) -> str:
         value, power = value / base, power + 1
     digits = f"{value:.0f}" if power == 0 or abs(value) >= 100 else f"{value:.3g}"
     return f"{digits} {prefixes[power]}{unit}".rstrip()
-
-
-def counted(number: int, noun: str) -> str:
-    """Return how many there are of a thing: `1 run`, `2 runs`, `1,000 runs`."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ablata.base.quantities import counted
 from ablata.cli.console import note, out, print_json
 from ablata.cli.help import CommandGroup
 
@@ -172,7 +173,7 @@ def _counted(reading: NotesReading) -> str:
     counts = ", ".join(f"{count} {_kind(kind)}" for kind, count in reading.counts.items() if count)
     trials, plans = len(reading.trials), len(reading.plans)
     found = f"{trials} trial{'s' * (trials != 1)}, {plans} plan{'s' * (plans != 1)} without a result"
-    return f"{reading.source}: {len(reading.lines)} lines ({counts}), {found}"
+    return f"{reading.source}: {counted(len(reading.lines), 'line')} ({counts}), {found}"
 
 
 def _searched(entry: NoteEntry) -> str:

@@ -199,7 +199,7 @@ def export(
     where = [str(file) for file in done.files if tensorboard is None or tensorboard not in file.parents]
     events = len(done.files) - len(where)
     where += [] if tensorboard is None else [f"{tensorboard} ({events} event file{'s' * (events != 1)})"]
-    note(f"written: {', '.join(where)}, of {done.runs} run{'' if done.runs == 1 else 's'}")
+    note(f"written: {', '.join(where)}, of {counted(done.runs, 'run')}")
 
 
 @app.command("stop")
@@ -270,7 +270,7 @@ def prune(
     if not thinned.files:
         note(f"nothing to remove: no completed run has another checkpoint beside {keep} that can go")
         return
-    note(f"removed {len(thinned.files)} checkpoints, {quantity(thinned.total_bytes, 'B')}")
+    note(f"removed {counted(len(thinned.files), 'checkpoint')}, {quantity(thinned.total_bytes, 'B')}")
 
 
 def told(removed: Removal | None) -> None:
@@ -287,7 +287,7 @@ def told(removed: Removal | None) -> None:
         return
     named = f"study {removed.study}" if removed.study else f"loop {removed.loop}" if removed.loop else ""
     what = f"{named} and " if named else ""
-    runs = f"{len(removed.runs)} run{'' if len(removed.runs) == 1 else 's'}"
+    runs = f"{counted(len(removed.runs), 'run')}"
     note(f"removed {what}{runs}, {quantity(removed.total_bytes, 'B')}")
 
 
@@ -299,6 +299,6 @@ def written(done: Exported, checkpoints: bool) -> None:
         groups.setdefault(left.reason, []).append(left)
     for reason, files in groups.items():
         size = quantity(sum(left.bytes for left in files), "B")
-        named = files[0].path if len(files) == 1 else f"{len(files)} files"
+        named = files[0].path if len(files) == 1 else counted(len(files), "file")
         hint = "; --checkpoints takes them along" if "checkpoint" in reason and not checkpoints else ""
         note(f"left out: {named} ({size}): {reason}{hint}")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ablata.base.errors import SettingsError, choices, suggestion
+from ablata.base.quantities import counted
 from ablata.cli.asking import StoreAddress, TogetherOption, TrustCode
 from ablata.cli.console import note, quick_imports
 
@@ -55,7 +56,7 @@ def worker(
             any_environment=any_environment, parent=parent, launch=launch, beside=beside, trust_code=trust_code,
             together=Together.parse(together), say=note,
         )  # fmt: skip
-    note(f"{done} run{'' if done == 1 else 's'} completed")
+    note(f"{counted(done, 'run')} completed")
 
 
 def bench(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
+from ablata.base.quantities import counted
 from ablata.base.user_code import CodeFolder
 from ablata.data.io.input_files import InputFile
 from ablata.data.loading.dataset import GIVEN, PAINTED
@@ -144,7 +145,7 @@ class Predictor(ABC):
 
     def summary(self) -> str:
         """Say what it is, in a few words that follow "A"."""
-        return f"{self.title} of {len(self.classes)} classes"
+        return f"{self.title} of {counted(len(self.classes), 'class')}"
 
     def class_list(self) -> tuple[str, ...]:
         """Return the classes that its outputs stand for, to be listed on the card of an export."""

@@ -18,8 +18,11 @@ ASCII = str.maketrans({"→": ">", "×": "x", "–": "-", "−": "-", "±": "+-"
 
 
 def new_console(*, stderr: bool = False) -> Console:
-    """Return a console of standard output or standard error that lets no control character of a text through."""
-    console = _LastingConsole(stderr=stderr, soft_wrap=True, highlight=False)
+    """Return a console of standard output or standard error that shows texts as they are, control characters escaped.
+
+    Names of classes and files come from others: `[red]` and `:cat:` are no markup in them.
+    """
+    console = _LastingConsole(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
     console.push_render_hook(_PrintableHook())
     return console
 
@@ -80,7 +83,9 @@ def show(renderable: RenderableType, console: Console) -> None:
 def plain_lines(renderable: RenderableType, width: int = 240) -> str:
     """Return a renderable as text of at most `width` columns, without colour."""
     stream = StringIO()
-    Console(file=stream, width=width, color_system=None, force_terminal=False, emoji=False).print(renderable)
+    Console(file=stream, width=width, color_system=None, force_terminal=False, markup=False, emoji=False).print(
+        renderable
+    )
     return "\n".join(line.rstrip() for line in printable(stream.getvalue()).rstrip("\n").split("\n")) + "\n"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from ablata.base.quantities import duration, quantity
+from ablata.base.quantities import counted, duration, quantity
 from ablata.reports.aa import aa_words
 from ablata.reports.factorial.drawing import factorial_sections
 from ablata.reports.figures import Figures, ratio
@@ -317,7 +317,7 @@ def runs_table(runs: tuple[RunView, ...], title: str = "Runs") -> TableSection:
         )
         rows.append(cells)
     columns = ("Run", "Arm", "Seed", "State", "Attempt", "Time", "Scores", "Environment")
-    caption = f"{len(runs)} run{'s' if len(runs) != 1 else ''}"
+    caption = f"{counted(len(runs), 'run')}"
     return TableSection(
         title=title, ident="runs", columns=columns, rows=tuple(rows), caption=caption, folded=len(runs) > 8
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ablata.base.quantities import two_digits
+from ablata.base.quantities import counted, two_digits
 from ablata.stats.results import Divergence
 from ablata.stats.rule import Mode, Rule, Verdict
 
 
 def seeds(count: int) -> str:
     """Return `1 seed`, `2 seeds`."""
-    return f"{count} seed{'' if count == 1 else 's'}"
+    return f"{counted(count, 'seed')}"
 
 
 def both_finished(count: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ablata.base.quantities import counted
 from ablata.data.drawing.contact_sheet import contact_sheet
 from ablata.engine.recipe import Preview, Recipe
 
@@ -35,7 +36,7 @@ def summary(settings: Any, data: Any, seed: int, step: int, shows: str) -> str:
     sizes = ", ".join(f"{name} {number:,}" for name, number in data.sizes.items())
     height, width = data.image_size
     first = (
-        f"{settings.kind}: {len(data.classes)} classes, {height}x{width} (height x width), {sizes}; "
+        f"{settings.kind}: {counted(len(data.classes), 'class')}, {height}x{width} (height x width), {sizes}; "
         f"batch of step {step}, seed {seed}; {shows}"
     )
     return "\n".join([first, *data.notices])

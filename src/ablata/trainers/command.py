@@ -68,8 +68,13 @@ class Command(Settings):
             SettingsError: the quotes do not match, a key has no value, or a score says not where it is.
         """
         words = split_words(text) if isinstance(text, str) else [str(word) for word in text]
+        return cls._checked(words=tuple(words), scores=tuple(scores), **settings)
+
+    @classmethod
+    def _checked(cls, **fields: Any) -> Self:
+        """Return the command of these fields, refused in words."""
         try:
-            return cls(words=tuple(words), scores=tuple(scores), **settings)  # type: ignore[arg-type]
+            return cls(**fields)
         except ValidationError as error:
             raise explain(cls, error.errors()[0]) from None
 
@@ -170,7 +175,7 @@ class Command(Settings):
             "words": tuple(words),
             "values": {key: self.values[key] for key in own_keys(words) if key in self.values},
         }
-        return type(self)(**kept)
+        return self._checked(**kept)
 
 
 def arm_names(control: Sequence[str], others: Sequence[Sequence[str]]) -> list[str]:

@@ -141,7 +141,7 @@ def test_images_smaller_than_the_crop_are_kept_refused_or_left_out(root: Path) -
     Image.new("RGB", (100, 15), "red").save(root / "train/bee/flat.png")
     kept = build(root)
     assert kept.sizes["train"] == 34
-    assert kept.notices[-1] == "1 images are smaller than the crop and enlarged: train/bee/flat.png"
+    assert kept.notices[-1] == "1 image is smaller than the crop and enlarged: train/bee/flat.png"
     with pytest.raises(DataError, match=r"flat\.png \(15x100 \(height x width\), crop 16\)[^*]*data\.on_small=skip"):
         build(root, on_small="refuse")
     left = build(root, on_small="skip")

@@ -94,7 +94,7 @@ def test_classes_take_their_names_from_the_file_and_junk_is_counted(folder_root:
     data = _build(folder_root, tmp_path)
     assert data.classes == ("Formica rufa", "Apis", "cat")
     assert data.sizes == {"train": 33, "val": 11}
-    assert data.notices == ("1 files are no images and are ignored: train/ant/notes.txt",)
+    assert data.notices == ("1 file is no image and is ignored: train/ant/notes.txt",)
 
 
 def test_the_fingerprint_follows_a_changed_file_and_not_the_place(folder_root: Path, tmp_path: Path) -> None:

@@ -215,3 +215,18 @@ def test_a_test_folder_beside_val_is_a_split_of_its_own(root: Path, tmp_path: Pa
     assert found(root).classes["test"] == found(root).classes["val"]
     (root / "classes.txt").write_bytes("ant Ameise\r\nbee Biene\r\ncat Katze\r\n".encode("utf-16"))
     assert settings.build(tmp_path / "cache").classes == ("Ameise", "Biene", "Katze")
+
+
+def test_one_image_in_two_classes_is_a_problem_and_training_tells_it(root: Path) -> None:
+    for split in ("train", "val"):
+        (root / split / "wolf").symlink_to("cat")
+    said = [(one.where, one.detail) for one in found(root).problems if one.kind == "two labels"]
+    assert said[0] == ("train/wolf/0.jpg", "the same pixels as train/cat/0.jpg")
+    assert len(said) == 15
+    data = ImageFolder(root=str(root), size=8, workers=0).build(root.parent / "cache")
+    assert any(notice.startswith("training images with two labels: ") for notice in data.notices)
+
+
+def test_counts_of_one_are_said_so(root: Path) -> None:
+    data = ImageFolder(root=str(root), size=8, workers=0).build(root.parent / "cache")
+    assert "1 file is no image and is ignored: train/ant/notes.txt" in data.notices

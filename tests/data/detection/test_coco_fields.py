@@ -63,7 +63,12 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "file_name null": (image(file_name=None), "image at position 0 file_name=null"),
     "file_name above": (image(file_name="../val/1.png"), "below the image folder"),
     "file_name absolute": (image(file_name="/etc/hostname"), "below the image folder"),
-    "file_name with a null byte": (image(file_name="1\0.png"), "below the image folder"),
+    "file_name with a null byte": (
+        image(file_name="1\0.png"),
+        r"must be the name of a file(.|\n)*file_name='1.x00",
+    ),
+    "file_name of half a character": (image(file_name="\ud800"), "must be the name of a file"),
+    "file_name of two lines": (image(file_name="1.png\nno problems"), "must be the name of a file"),
     "file_name without end": (image(file_name="x" * 5000), "must exist"),
     "no image id": (image_without("id"), "image at position 0 no id"),
     "image id null": (image(id=None), "image at position 0 id=null"),
@@ -98,6 +103,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "RLE with a letter beyond": (first(segmentation={"size": SIZE, "counts": "é"}), "must be COCO's"),
     "no category id": (lambda train, val: train["categories"][0].pop("id"), "category at position 0 no id"),
     "no category name": (lambda train, val: train["categories"][0].pop("name"), "category at position 0 no name"),
+    "a category name of two lines": (
+        lambda train, val: train["categories"][0].update(name="a\nb"),
+        r"on one line(.|\n)*name='a.nb'",
+    ),
     "no categories": (lambda train, val: train.update(categories=[]), "COCO's JSON must list at least one category"),
     "categories an object": (lambda train, val: train.update(categories={"1": "a"}), "categories is no list"),
     "no annotations": (lambda train, val: train.pop("annotations"), "no list annotations"),
@@ -301,7 +310,7 @@ def test_a_camera_s_orientation_is_one_rule_for_images_and_boxes(tmp_path: Path)
 
     settings = write_coco(tmp_path, lying)
     data = settings.build(tmp_path / "cache")
-    assert "1 images carry an EXIF orientation; they are turned upright" in "\n".join(data.notices)
+    assert "1 image carries an EXIF orientation; turned upright" in "\n".join(data.notices)
     assert data.sources["train"].pixels(0).shape == (HEIGHT, WIDTH, 3)
     assert data.backend == "opencv"
     stored = settings.model_copy(update={"orientation": "ignored"})

@@ -289,7 +289,7 @@ def test_a_minival_without_an_object_is_refused_with_the_setting_that_draws_anot
         except DataError as error:
             outcomes.append(f"{error.found} {error.do}")
     assert "built" in outcomes
-    assert any("minival: 1 images without any" in one and "data.split_seed" in one for one in outcomes)
+    assert any("minival: 1 image without any" in one and "data.split_seed" in one for one in outcomes)
 
 
 def test_difficult_objects_are_ignored_in_training_and_in_scores(tmp_path: Path) -> None:

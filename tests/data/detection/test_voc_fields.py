@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablata.base.errors import DataError
+from ablata.data.formats.boxes import BoxSet
 
 from .sets import voc_object, voc_text, write_voc
 
@@ -89,3 +90,13 @@ def test_a_test_list_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
     data = settings.build(tmp_path / "cache")
     assert data.image_ids("test") == ["three"]
     assert set(data.splits) == {"train", "val"}
+
+
+def test_an_annotation_that_names_another_image_counts_for_its_own_and_is_told(tmp_path: Path) -> None:
+    named = voc_text(voc_object(5, 6, 30, 40)).replace("<size>", "<filename>three.png</filename><size>")
+    data = write_voc(tmp_path, named).build(tmp_path / "cache")
+    assert [entry.id for entry in data.entries("train")] == ["one", "two", "three"]
+    assert "1 annotation names another image of the set as filename" in "\n".join(data.notices)
+    assert "one.xml (three.png)" in "\n".join(data.notices)
+    boxes = BoxSet(root=str(tmp_path)).read(tmp_path / "cache")
+    assert any("one.xml (three.png)" in remark for remark in boxes.findings.remarks)

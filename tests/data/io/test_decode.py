@@ -377,6 +377,14 @@ def test_images_beyond_the_limit_need_a_setting_and_pil_says_nothing(monkeypatch
     assert before == Image.MAX_IMAGE_PIXELS
 
 
+def test_a_large_image_is_handed_over_in_parts_and_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = np.asarray(_smooth())
+    for pixels in (56, 100, 40 * 56 - 1):
+        monkeypatch.setattr(decode, "_AT_ONCE", pixels)
+        image = open_image(_encoded(_smooth(), "PNG"), "it")
+        assert np.array_equal(decode.decode_bands(image, "it")[0], whole)
+
+
 def test_a_tiff_that_pil_does_not_know_is_told_from_other_files() -> None:
     bands = b"II*\0\x08\0\0\0\x02\0" + b"".join(
         tag.to_bytes(2, "little") + b"\x03\0\x01\0\0\0" + value.to_bytes(4, "little")

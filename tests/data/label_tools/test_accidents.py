@@ -253,7 +253,9 @@ def test_what_lies_beside_the_splits_is_told(tmp_path: Path) -> None:
         told = _remark(checked(root), "left out")
         assert "x0.png" in told
         assert "2 images and label files are in no split" in told
-        assert any("2 files are in no split" in one for one in MaskFolder(root=str(root)).build(tmp_path).notices)
+        assert any(
+            "in no split, and left out: 1 in" in one for one in MaskFolder(root=str(root)).build(tmp_path).notices
+        )
     root, more = _set(tmp_path / "link"), _set(tmp_path / "more")
     for kind in ("images", "labels"):
         os.symlink(more / kind / "train", root / kind / "train" / "siteB")
@@ -271,7 +273,7 @@ def test_names_that_differ_in_capitals_are_pairs_and_told(tmp_path: Path) -> Non
     (root / "labels/train/p01.png").rename(root / "labels/train/P01.PNG")
     report = checked(root)
     assert report.problems == ()
-    assert "1 pairs" in _remark(report, "names")
+    assert "1 pair has" in _remark(report, "names")
     assert _train(root) == ""
 
 

@@ -85,7 +85,7 @@ def test_several_values_can_be_one_class_for_conversion_alone() -> None:
 
 
 def test_values_that_are_not_in_the_map_are_named() -> None:
-    with pytest.raises(DataError, match=r"a.png: #123456 \(1 pixels\)"):
+    with pytest.raises(DataError, match=r"a.png: #123456 \(1 pixel\)"):
         COLORS.encode(np.array([[0x8429F6, 0x123456]]), "a.png")
     with pytest.raises(DataError, match=r"a.png: 7 \(2 pixels\)"):
         COLORS.decode(np.array([[0, 7, 7]], np.uint8), "a.png")

@@ -88,14 +88,14 @@ def test_sixteen_bits_keep_their_values(tmp_path: Path) -> None:
     Image.fromarray(ids).save(tmp_path / "mask.png")
     raw = read_mask(tmp_path / "mask.png", "ids")
     assert np.array_equal(raw, ids)
-    with pytest.raises(DataError, match=r"mask.png: 65535 \(1 pixels\)"):
+    with pytest.raises(DataError, match=r"mask.png: 65535 \(1 pixel\)"):
         _table().encode(raw, "mask.png")
 
 
 def test_unknown_values_are_named_with_file_and_count() -> None:
     raw = np.full((4, 5), 0x8429F6)
     raw[0, :3], raw[1, 0] = 0x000000, 0x123456
-    with pytest.raises(DataError, match=r"masks/a.png: #000000 \(3 pixels\), #123456 \(1 pixels\)"):
+    with pytest.raises(DataError, match=r"masks/a.png: #000000 \(3 pixels\), #123456 \(1 pixel\)"):
         _table("colors").encode(raw, "masks/a.png")
 
 

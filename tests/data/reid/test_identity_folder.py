@@ -36,7 +36,7 @@ def test_a_folder_of_such_names_is_recognized_and_its_identities_are_divided(tmp
     assert not set(val.names) & set(data.classes)
     assert val.queries.tolist() == [True] * 4 + [False] * 4
     assert val.cameras.tolist() == [1] * 4 + [2] * 4
-    assert any("1 images are called otherwise, or show nobody" in notice for notice in data.notices)
+    assert any("1 image is called otherwise, or show nobody" in notice for notice in data.notices)
     other = Identities(root=str(root), height=16, width=8, split_seed=3).build(tmp_path / "cache")
     assert set(other.classes) != set(data.classes)
 
@@ -63,3 +63,13 @@ def test_the_layout_of_market1501_is_no_folder_of_classes(tmp_path: Path) -> Non
         identities(tmp_path / "market" / place, "{who:04}_c{camera}s1_00000{number}_00.jpg")
     (found,) = recognize(str(tmp_path / "market"), tmp_path / "cache")
     assert (found.task, found.kind) == ("reidentify", "market")
+
+
+def test_one_identity_spelled_in_two_ways_is_one_and_told(tmp_path: Path) -> None:
+    root = identities(tmp_path / "people")
+    for file in sorted(root.glob("0001_c2*")):
+        file.rename(file.with_name(file.name[3:]))
+    data = Identities(root=str(root), height=16, width=8).build(tmp_path / "cache")
+    assert sum(data.sizes.values()) == 24
+    assert len({*data.classes, *data.retrieval_split("val").names}) == 6
+    assert "one identity, spelled in several ways: 1, 0001" in data.notices

@@ -64,8 +64,8 @@ def test_queries_and_gallery_are_those_of_the_folders_without_junk(root: Path, t
     assert val.identities.tolist() == [1, 2, 0, 0, 1, 1, 2]
     assert val.cameras.tolist() == [1, 4, 1, 5, 1, 2, 1]
     assert data.notices == (
-        "1 images of bounding_box_test are junk (-1) and are left out",
-        "1 files are no images and are ignored: bounding_box_test/Thumbs.db",
+        "1 image of bounding_box_test left out as junk (-1)",
+        "1 file is no image and is ignored: bounding_box_test/Thumbs.db",
     )
 
 

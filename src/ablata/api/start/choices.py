@@ -175,7 +175,7 @@ def training_choices(found: Recognized, source: Source | None, minutes: float, b
     yield Choice("train.evaluate_every=1", "epochs between two evaluations")
 
 
-def counted(labels: np.ndarray | torch.Tensor, classes: tuple[str, ...]) -> dict[str, int]:
+def class_counts(labels: np.ndarray | torch.Tensor, classes: tuple[str, ...]) -> dict[str, int]:
     """Return how often each class occurs among labels; others than 0..K-1 do not count."""
     flat = np.asarray(labels).reshape(-1)
     counts = np.bincount(flat[(flat >= 0) & (flat < len(classes))].astype(np.int64), minlength=len(classes))

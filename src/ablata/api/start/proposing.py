@@ -10,7 +10,7 @@ from typing import Any
 from ablata.api.start.choices import (
     BATCHES,
     Seen,
-    counted,
+    class_counts,
     data_choices,
     loss_choices,
     median_side,
@@ -25,6 +25,7 @@ from ablata.api.start.unknown import unknown_layout
 from ablata.base.errors import AblataError, DataError, listing
 from ablata.base.files import write_text
 from ablata.base.home import lab_home
+from ablata.base.quantities import counted
 from ablata.data.formats.places import images_under, relative
 from ablata.data.formats.recognize import Recognized, recognize
 from ablata.data.label_tools.propose_map import propose as proposed_map
@@ -142,7 +143,9 @@ def _looked(found: Recognized, cache: Path) -> tuple[tuple[str, ...], tuple[str,
             return (), (str(error),), None
         sizes = ", ".join(f"{len(data.split(split))} {split}" for split in data.splits)
         many = found.task == "reidentify"
-        what = f"{len(data.classes)} identities to train on" if many else f"classes: {', '.join(data.classes)}"
+        what = (
+            f"{counted(len(data.classes), 'identity')} to train on" if many else f"classes: {', '.join(data.classes)}"
+        )
         return (f"images: {sizes}", what, *data.notices), (), data
     report = recipe.check_data(cache)
     wrong = [problem for problem in report.problems if not getattr(problem, "repaired", False)]
@@ -189,7 +192,8 @@ def _seen(found: Recognized, data: Any, files: _Files) -> tuple[Seen, list[str]]
         if both:
             shown = listing(one.removeprefix("group ") for one in both[:_SHOWN])
             cautions.append(
-                f"{len(both)} groups of images are both trained on and scored on ({shown}): "
+                f"{counted(len(both), 'group of images is', 'groups of images are')} both trained on and scored on "
+                f"({shown}): "
                 f"{grouping.reason.partition(':')[0]}. Scores flatter; divide the folder anew by groups"
             )
     if drawn and grouping is None and is_one_film(names):
@@ -197,7 +201,7 @@ def _seen(found: Recognized, data: Any, files: _Files) -> tuple[Seen, list[str]]
                         "scores flatter. data.val_match=REGEX chooses a part of the video to score on")  # fmt: skip
     counts: dict[str, int] = {}
     if found.task == "classify":
-        counts = counted(data.split_labels("train"), data.classes)
+        counts = class_counts(data.split_labels("train"), data.classes)
     elif found.task == "segment":
         counts = dict(zip(data.classes, data.pixel_counts("train").tolist(), strict=False))
     side = median_side([files.root / name for name in names])

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from ablata.base.errors import RecordError
+from ablata.base.quantities import counted
 from ablata.board.pages.ages import ago
 from ablata.board.rendering import Board, address, board_of, page
 from ablata.board.sections import Action, ActionsSection, AlertSection, Field, OutputSection
@@ -78,7 +79,7 @@ def data(request: Request) -> HTMLResponse:
         ),
         _looked_at(board),
     ]
-    title = f"{len(sets)} data set{'' if len(sets) == 1 else 's'}"
+    title = f"{counted(len(sets), 'data set')}"
     return page(request, Header(kind="Lab", name=board.lab.home.parent.name, title=title), sections)
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from ablata.base.errors import RecordError
+from ablata.base.quantities import counted
 from ablata.board.pages.ages import ago
 from ablata.board.rendering import address, board_of, page
 from ablata.board.sections import BoardNoteLine, NotesSection
@@ -34,7 +35,7 @@ def notes(request: Request) -> HTMLResponse:
     )
     caption = "" if rows else "No notes were read yet. To read some: ablata notes read FILE"
     table = TableSection(title="Files", ident="files", columns=("File", "Read as", "When"), rows=rows, caption=caption)
-    title = f"{len(files)} file{'' if len(files) == 1 else 's'} of notes"
+    title = f"{counted(len(files), 'file')} of notes"
     return page(request, Header(kind="Lab", name=lab.home.parent.name, title=title), [table])
 
 
@@ -64,7 +65,7 @@ def notes_file(request: Request, source: str) -> HTMLResponse:
     header = Header(
         kind="Notes",
         name=source.rpartition("/")[2],
-        title=f"{trials} trial{'' if trials == 1 else 's'} in {len(lines)} lines",
+        title=f"{counted(trials, 'trial')} in {len(lines)} lines",
         links=(("all notes", "/notes"),),
     )
     return page(request, header, [section])

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from ablata.base.errors import SettingsError, UserError
-from ablata.base.quantities import duration, quantity
+from ablata.base.quantities import counted, duration, quantity
 from ablata.board.curves import HUES, CurveChoice, curves_section
 from ablata.board.filters import COLUMNS, RunFacts, keys_of, parse_filter, values_of
 from ablata.board.lab import Lab
@@ -193,7 +193,7 @@ def compare(request: Request, run: Annotated[list[str] | None, Query()] = None) 
         hidden = tuple(Field(name="run", label="", value=row.id, kind="hidden") for row in rows)
         sections.append(replace(drawn, fields=(*drawn.fields, *hidden)))
     links = (("all runs", "/runs"), *((row.id, address("runs", row.id)) for row in rows))
-    header = Header(kind="Runs", name="compare", title=f"{len(rows)} runs beside each other", links=links)
+    header = Header(kind="Runs", name="compare", title=f"{counted(len(rows), 'run')} beside each other", links=links)
     return page(request, header, sections)
 
 
@@ -333,7 +333,7 @@ def _files(lab: Lab, row: RunRow) -> list[Section]:
         )
         for path in files[:200]
     )
-    caption = f"{len(files)} files, {quantity(folder_bytes(folder), 'B', 1024)}, in {folder}"
+    caption = f"{counted(len(files), 'file')}, {quantity(folder_bytes(folder), 'B', 1024)}, in {folder}"
     return [
         TableSection(title="Files and checkpoints", ident="files", columns=("File", "Size"), rows=rows, caption=caption,
                      folded=len(files) > 8)

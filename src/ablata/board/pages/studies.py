@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from ablata.base.errors import SettingsError, listing
-from ablata.base.quantities import duration
+from ablata.base.quantities import counted, duration
 from ablata.board.curves import CurveChoice, curves_section
 from ablata.board.lab import StudySummary
 from ablata.board.pages.ages import ago
@@ -73,7 +73,7 @@ def studies(request: Request, q: str = "", state: str = "") -> HTMLResponse:
     )
     sections: list[Section] = [choose, StudyListSection(title="Studies", ident="studies", studies=cards, empty=empty)]
     sections += [compare] if len(found) > 1 else []
-    title = f"{len(found)} stud{'y' if len(found) == 1 else 'ies'}" + (f", {under_way} under way" if under_way else "")
+    title = f"{counted(len(found), 'study')}" + (f", {under_way} under way" if under_way else "")
     return page(request, Header(kind="Lab", name=board_of(request).lab.home.parent.name, title=title), sections)
 
 
@@ -113,7 +113,7 @@ def _matches(one: StudySummary, words: list[str], state: str) -> bool:
 def _card(one: StudySummary) -> StudyCard:
     left = f", about {duration(one.seconds_left)} left" if one.seconds_left else ""
     running = f", {one.running} running" if one.running else ""
-    runs = f"{one.done} of {one.planned} runs" if one.state == "open" else f"{one.done} runs"
+    runs = f"{one.done} of {counted(one.planned, 'run')}" if one.state == "open" else counted(one.done, "run")
     words = [
         one.kind if one.kind != "study" else "",
         one.metric,
@@ -193,7 +193,7 @@ def _runs(view: StudyView) -> TableSection:
     )
     columns = ("Run", "Arm", "Seed", "State", "Time", "Scores")
     return TableSection(
-        title="Runs", ident="runs", columns=columns, rows=rows, caption=f"{len(rows)} runs", folded=len(rows) > 12
+        title="Runs", ident="runs", columns=columns, rows=rows, caption=counted(len(rows), "run"), folded=len(rows) > 12
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablata.base.files import refuse_no_image
+from ablata.base.quantities import counted
 from ablata.cli.console import note, out, print_json
 from ablata.cli.data.graphs import graph
 from ablata.cli.data.labels import (
@@ -163,7 +164,9 @@ def _pack(folder: str, shards: Path, tar_mib: int) -> None:
     packed = pack_folder(folder, shards, lab_home() / "cache", tar_mib * 2**20)
     for notice in packed.notices:
         note(notice)
-    said = ", ".join(f"{packed.samples[source]} in {packed.tars[source]} {source} tars" for source in packed.samples)
+    said = ", ".join(
+        f"{packed.samples[source]} in {counted(packed.tars[source], f'{source} tar')}" for source in packed.samples
+    )
     note(f"written: {shards} ({said})")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablata.base.errors import DataError, SettingsError, suggestion
+from ablata.base.quantities import counted
 from ablata.cli.console import note
 from ablata.cli.data.named import boxes_recipe, named_recipe
 
@@ -38,7 +39,7 @@ def convert_format(folder: str, to: str, output: Path | None, settings: Sequence
         note(notice)
     counts = ((split, count, done.objects.get(split)) for split, count in done.images.items())
     told = ", ".join(
-        f"{split} {images:,} images" + (f" with {objects:,} objects" if objects is not None else "")
+        f"{split} {counted(images, 'image')}" + (f" with {counted(objects, 'object')}" if objects is not None else "")
         for split, images, objects in counts
     )
     note(f"read: {words}\nwritten: {output} ({told})")

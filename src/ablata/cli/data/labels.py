@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ablata.base.errors import DataError, SettingsError, listing, nearest
 from ablata.base.files import refuse_no_image
+from ablata.base.quantities import counted
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def check_labels(chosen: LabelFolder, propose: Path | None, json: bool) -> None:
 
 def counted_problems(count: int) -> str:
     """Return `no problems`, `1 problem`, `2 problems`."""
-    return f"{count or 'no'} problem{'' if count == 1 else 's'}"
+    return counted(count, "problem") if count else "no problems"
 
 
 def show_report(report: LabelReport) -> None:
@@ -272,7 +273,7 @@ def show_report(report: LabelReport) -> None:
     survey, labelled = report.survey, report.labelled
     for split in labelled.splits:
         pairs = sum(1 for sample in labelled.samples if sample.split == split and sample.image and sample.label)
-        out.print(Text(f"{split or 'all'}: {pairs:,} pairs of image and label file"))
+        out.print(Text(f"{split or 'all'}: {counted(pairs, 'pair')} of image and label file"))
     modes = ", ".join(f"{mode} {files:,}" for mode, files in survey.modes.most_common())
     source = f"; by {report.label_map.source}" if report.label_map else ""
     out.print(Text(f"label files: {sum(survey.files.values()):,} ({modes}), read as {survey.form}{source}"))
@@ -406,12 +407,12 @@ def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
     for number, name in ignored.items():
         note(f"ignored: id {number}, {name}, {done.pixels[number] / max(total, 1):.3%} of the pixels")
     if done.moved:
-        note(f"{done.moved:,} pixels ({done.moved / total:.3%}) took the nearest value of the map, "
+        note(f"{counted(done.moved, 'pixel')} ({done.moved / total:.3%}) took the nearest value of the map, "
              f"{done.furthest:.0f} away at most")  # fmt: skip
     for notice in done.notices:
         note(notice)
     pairs = ", ".join(f"{split or 'all'} {count:,}" for split, count in sorted(done.pairs.items()))
-    note(f"written: {output} ({pairs} pairs)")
+    note(f"written: {output} ({counted(pairs, 'pair')})")
 
 
 def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:

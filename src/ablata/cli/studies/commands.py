@@ -404,7 +404,7 @@ def export(
         from ablata.api.exporting import export_to_mlflow
 
         parents = export_to_mlflow(name, mlflow)
-        note(f"written: experiment {name} of {mlflow}, {len(parents)} arms")
+        note(f"written: experiment {name} of {mlflow}, {counted(len(parents), 'arm')}")
         return
     assert path is not None
 
@@ -427,9 +427,7 @@ def stop(name: Recorded) -> None:
     from ablata.api.stopping import stop_study
 
     running = stop_study(name)
-    note(
-        f"study {name} was asked to stop; {len(running)} run{'' if len(running) == 1 else 's'} under way will be saved"
-    )
+    note(f"study {name} was asked to stop; {counted(len(running), 'run')} under way will be saved")
     note(f"go on with: ablata study run {name}")
 
 
@@ -443,7 +441,7 @@ def cancel(name: Recorded, yes: Yes = False) -> None:
     if not agreed(lines, yes, question="End it?"):
         raise typer.Exit(1)
     cancelled = cancel_study(name)
-    note(f"study {name} has ended; {cancelled} waiting run{'' if cancelled == 1 else 's'} cancelled")
+    note(f"study {name} has ended; {counted(cancelled, 'waiting run')} cancelled")
     note("to ask it again: another --name, or ablata study rm first; its runs are used again")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablata.base.errors import AblataError, SettingsError, choices, listing, suggestion
+from ablata.base.quantities import counted
 from ablata.cli.asking import WorkerCount
 from ablata.cli.console import note, out, print_json
 from ablata.cli.help import CommandGroup
@@ -110,7 +111,9 @@ def _list(notebook: Notebook, studies: list[_Counted]) -> None:
     runnable = trials - nominal - sum(len(study.refused) for study in studies)
     out.print(f"{notebook.name}  {notebook.title}", markup=False, style="bold")
     apart = f", {nominal} nominal" if nominal else ""
-    out.print(f"  {len(studies)} studies, {trials} trials, {runnable} can be run{apart}", markup=False)
+    out.print(
+        f"  {counted(len(studies), 'study')}, {counted(trials, 'trial')}, {runnable} can be run{apart}", markup=False
+    )
     for study in studies:
         planned = f", {study.planned} without a result" if study.planned else ""
         out.print(f"    {study.study:<22} {study.trials:>3} trials{planned}  {study.title}", markup=False)
@@ -213,12 +216,12 @@ def _smoke(notebook: Notebook, questions: tuple[Question, ...], sets: list[str])
             if (text := _stepped(notebook, question, trial, sets, lab_home() / "cache")) is not None
         ]
         count = len(question.every)
-        out.print(f"{question.name}: {count - len(wrong)} of {count} trials built and stepped", markup=False)
+        out.print(f"{question.name}: {count - len(wrong)} of {counted(count, 'trial')} built and stepped", markup=False)
         for trial, text in wrong:
             out.print(f"  {trial.name}: {text}", markup=False)
         failed += len(wrong)
     if failed:
-        note(f"{failed} trials failed")
+        note(f"{counted(failed, 'trial')} failed")
         raise typer.Exit(1)
 
 
@@ -304,7 +307,7 @@ def collect(
         mine = found_in(ledger)
     write_text(output, write_findings(shipped_findings().merged(mine)))
     verdicts = sum(len(study.claims) for study in mine.studies)
-    note(f"{len(mine.studies)} studies of this lab, {verdicts} verdicts on conclusions: {output}")
+    note(f"{counted(len(mine.studies), 'study')} of this lab, {verdicts} verdicts on conclusions: {output}")
 
 
 @app.command("report")

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar, overload
 import numpy as np
 
 from ablata.base.errors import DataError, listing
+from ablata.base.quantities import counted
 from ablata.data.classification.inspection import ImageFinding, InspectedImages
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.splits import Source
@@ -66,16 +67,19 @@ class Listing:
     def notices(self) -> tuple[str, ...]:
         """Return what the reader of a run should know: what is ignored, left out, or enlarged."""
         told = [*self.shared, *self.remarks]
-        if self.ignored:
-            told.append(f"{len(self.ignored)} files are no images and are ignored: {_some(self.ignored, 5)}")
-        if self.outside:
-            told.append(f"{len(self.outside)} images are in no class folder and are left out: {_some(self.outside, 5)}")
+        for files, one, several, shown in (
+            (self.ignored, "file is no image and is ignored", "files are no images and are ignored", 5),
+            (self.outside, "image is in no class folder and is left out",
+             "images are in no class folder and are left out", 5),
+            (list(map(str, self.left_out)), "finding is left out", "findings are left out", 10),
+            (self.small, "image is smaller than the crop and enlarged",
+             "images are smaller than the crop and enlarged", 5),
+        ):  # fmt: skip
+            if files:
+                told.append(f"{counted(len(files), one, several)}: {_some(files, shown)}")
         if self.noted:
-            told.append(f"{self.noted} images carry an EXIF orientation; data.orientation says whether they are turned")
-        if self.left_out:
-            told.append(f"{len(self.left_out)} findings are left out: {_some(list(map(str, self.left_out)), 10)}")
-        if self.small:
-            told.append(f"{len(self.small)} images are smaller than the crop and enlarged: {_some(self.small, 5)}")
+            images = counted(self.noted, "image carries", "images carry")
+            told.append(f"{images} an EXIF orientation; data.orientation says whether they are turned")
         return tuple(told)
 
 
@@ -168,7 +172,7 @@ def refuse(root: Path, found: Sequence[ImageFinding]) -> None:
     keys += ["data.on_invalid=skip"] if kinds - {"smaller than the crop"} else []
     raise DataError(
         "Every image must be usable, and every class must have images in train and val",
-        found=f"{len(found)} problems in {root}\n    " + "\n    ".join(lines),
+        found=f"{counted(len(found), 'problem')} in {root}\n    " + "\n    ".join(lines),
         do=f"mend them, or leave them out: {' '.join(keys)} (ablata data check {root} lists all)",
     )
 

@@ -15,10 +15,10 @@ from ablata.data.classification.image_files import ImageFileDataset, ImageFileSe
 from ablata.data.classification.inspection import ImageFinding, inspect_images
 from ablata.data.io.bit_depth import refuse_dark
 from ablata.data.io.decode import IMAGE_SUFFIXES
-from ablata.data.io.walk import files_under
+from ablata.data.io.walk import files_under, refuse_names
 from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.locate import find_root
-from ablata.data.loading.shared_images import tell_shared
+from ablata.data.loading.shared_images import tell_contrary, tell_shared
 from ablata.data.loading.splits import SOURCES, Source
 
 LAYOUT = "folders train/CLASS and val/CLASS (or valid, validation, or test) of image files, and perhaps classes.txt"
@@ -112,7 +112,9 @@ def _split_folder(root: Path, *names: str) -> Path | None:
 def _subfolders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    found = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    refuse_names((entry.name for entry in found), folder)
+    return found
 
 
 def _images(folder: Path, ids: list[str]) -> tuple[list[Path], list[int], list[Path]]:
@@ -185,7 +187,8 @@ class ImageFolder(ImageFileSettings):
         left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
         contents = file_digests(left.root, [file for file in left.hashed if file.is_file()], cache)
         train, val = ([file for file in left.files[source] if isinstance(file, Path)] for source in SOURCES)
-        left = replace(left, shared=tell_shared(train, val, contents))
+        both = tell_contrary(train, left.labels["train"].tolist(), contents)
+        left = replace(left, shared=(*tell_shared(train, val, contents), *both))
         data = assemble(self, left, folder_digest(left.root, left.hashed, cache), cache)
         data.test_digest = digests.get("test", "")
         return data

@@ -32,7 +32,7 @@ from ablata.data.io.headers import orientation_of, page_count
 
 Fault = Literal["unreadable", "animated", "huge"]
 """What keeps an image, or a whole tar, from being used."""
-Wrong = Literal[Fault, "dark", "empty class", "unknown class", "one class", "in two splits"]
+Wrong = Literal[Fault, "dark", "empty class", "unknown class", "one class", "in two splits", "two labels"]
 """What keeps a set from being trained on, or its scores from being believed."""
 Remark = Literal[
     "no image",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ablata.base.quantities import counted
 from ablata.data.classification.file_list import Listing
 from ablata.data.classification.inspection import ImageFinding, in_threads, inspect_image
 from ablata.data.io.bit_depth import DARK, bits_advice, dark_detail
@@ -69,7 +70,7 @@ class Report:
             low, high = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
             spread = f"from {counts[low]:,} ({low}) to {counts[high]:,} ({high})"
             each = f"{counts[low]:,} of each" if counts[low] == counts[high] else spread
-            told.append(f"{split}: {sum(counts.values()):,} images of {len(counts)} classes, {each}")
+            told.append(f"{split}: {counted(sum(counts.values()), 'image')} of {counted(len(counts), 'class')}, {each}")
         s = self.sizes
         if not self.mean:
             return [*told, "no training image can be read"]
@@ -96,18 +97,25 @@ class Tally:
 
     shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
     seen: dict[str, dict[str, str]] = field(default_factory=dict)
+    labeled: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+    contrary: list[ImageFinding] = field(default_factory=list)
     sums: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, image: ImageStats, split: str, where: str) -> None:
+    def add(self, image: ImageStats, split: str, where: str, label: int) -> None:
         """Count an image."""
         self.shapes[image.size] += 1
+        first, other = self.labeled.setdefault((split, image.digest), (label, where))
+        if first != label:
+            self.contrary.append(ImageFinding("two labels", where, f"the same pixels as {other}"))
         self.seen.setdefault(split, {}).setdefault(image.digest, where)
         if split == "train":
             self.sums.append(image.moments)
 
     def twins(self) -> list[ImageFinding]:
-        """Return the images whose pixels are also in a split before theirs, train first."""
-        return [ImageFinding(IN_TWO_SPLITS, where, other) for where, other in repeated_images(self.seen)]
+        """Return the images whose pixels are also in another class, or in a split before theirs, train first."""
+        return self.contrary + [
+            ImageFinding(IN_TWO_SPLITS, where, other) for where, other in repeated_images(self.seen)
+        ]
 
     def sizes(self) -> dict[str, int]:
         """Return lowest and highest height and width, and the number of sizes."""
@@ -156,11 +164,12 @@ def check_images(data: LabeledImageDataset) -> Report:
         split, labels = data.splits[name], data.split_labels(name)
         found = torch.bincount(labels, minlength=len(data.classes)).tolist()
         counts[name] = dict(zip(data.classes, found, strict=True))
+        label_of = dict(zip(split.index.tolist(), labels.tolist(), strict=True))
         parts = [split.index[start : start + _BATCH] for start in range(0, len(split), _BATCH)]
         reader = data.reader(split.source, training=False, seed=0, device=torch.device("cpu"))
         for batch in reader.read(BatchIndices(part, Rows(0, len(part))) for part in parts):
             for row, image in zip(batch.index.tolist(), batch.images, strict=True):
-                tally.add(image_stats(image.permute(1, 2, 0).numpy()), name, f"{name}, row {row}")
+                tally.add(image_stats(image.permute(1, 2, 0).numpy()), name, f"{name}, row {row}", label_of[row])
     empty = [ImageFinding("empty class", name, "train") for name, count in counts["train"].items() if not count]
     return Report(counts, tally.sizes(), *tally.colors(), problems=(*empty, *tally.twins()), remarks=())
 
@@ -192,12 +201,12 @@ def check_files(found: Listing, crop: int, rules: ImageRules = RULES) -> Report:
             if seen.highest:
                 highest[where] = seen.highest
             if seen.look is not None:
-                tally.add(seen.look, source, where)
+                tally.add(seen.look, source, where, labels[row])
                 if labels[row] >= 0:
                     counts[source][found.ids[labels[row]]] += 1
     if highest and not rules.says_depth and max(highest.values()) < DARK:
         most = max(highest.values())
-        detail = f"{len(highest)} images of 16 bits, {dark_detail(most)}; {bits_advice(most)}"
+        detail = f"{counted(len(highest), 'image')} of 16 bits, {dark_detail(most)}; {bits_advice(most)}"
         problems.append(ImageFinding("dark", max(highest, key=highest.__getitem__), detail))
     problems += _unreadable_classes(found, counts["train"])
     if len(found.ids) == 1:
@@ -228,7 +237,13 @@ def _seen(image: Path | Member, crop: int, rules: ImageRules) -> _Seen:
         done = "turned upright" if rules.orientation == "applied" else "read as stored"
         remarks.append(ImageFinding("orientation", "", f"noted by the camera (EXIF); {done} (data.orientation)"))
     if found.facts and found.facts.transparent and rules.bands is None:
-        remarks.append(ImageFinding("transparent", "", f"{found.facts.transparent:,} pixels show white (data.bands)"))
+        remarks.append(
+            ImageFinding(
+                "transparent",
+                "",
+                f"{counted(found.facts.transparent, 'pixel shows', 'pixels show')} white (data.bands)",
+            )
+        )
     return _Seen(image_stats(found.pixels), (), tuple(remarks), found.facts.highest if found.facts else 0)
 
 

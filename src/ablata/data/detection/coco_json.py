@@ -19,6 +19,7 @@ from ablata.data.detection.rle import extents
 from ablata.data.detection.segmentation_field import polygons_of, read_segmentation
 from ablata.data.detection.written_checks import checked_images
 from ablata.data.detection.written_objects import WrittenImage, WrittenObject
+from ablata.data.io.walk import is_name
 
 _LISTS = ("images", "categories", "annotations")
 
@@ -112,6 +113,8 @@ def read_images(tree: Mapping[str, Any], path: str, findings: Findings) -> list[
         try:
             fields = Fields(_as_object(values, where), where, findings)
             number, name = fields.key("id"), fields.text("file_name")
+            if not is_name(name):
+                raise FieldError("file_name must be the name of a file", fields.shown("file_name", name))
             fields = Fields(fields.values, f"{path}: image {number} ({name})", findings)
             images.append(ListedImage(number, name, _size(fields), fields.values))
         except FieldError as error:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ablata.base.errors import DataError, listing
+from ablata.base.quantities import counted
 from ablata.data.detection.rle import decode
 from ablata.data.detection.views import View, ViewDraws
 from ablata.data.detection.written_objects import WrittenObject
@@ -270,9 +271,10 @@ class DetectionDataset(Dataset[DetectionBatch]):
         objects = sum(len(entry.objects) for entry in entries)
         if any(not bool(entry.objects.crowd.all()) for entry in entries):
             return
-        found = f"{len(entries)} images without any" if entries else "no images"
+        found = f"{counted(len(entries), 'image')} without any" if entries else "no images"
         if objects:
-            found = f"{len(entries)} images with {objects} crowd regions or difficult objects alone, which are ignored"
+            ignored = f"{objects} crowd regions or difficult objects"
+            found = f"{counted(len(entries), 'image')} with {ignored} alone, which are ignored"
         told = "".join(f"; {notice}" for notice in notices)
         left_out = "ablata data check lists what was left out, and why"
         if objects:
@@ -411,6 +413,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
             counts = self.presence(split)
             empty = int((counts.sum(1) == 0).sum())
             if empty:
-                yield f"{empty} of {len(counts)} images of {split} without objects; they count like the others"
+                images = counted(len(counts), "image")
+                yield f"{empty} of {images} of {split} without objects; they count like the others"
             if absent := [name for name, count in zip(self.classes, counts.sum(0), strict=True) if not count]:
                 yield f"classes without an object in {split}: {listing(absent)}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablata.data.detection.problems import Findings
+from ablata.data.io.walk import is_name
 
 _LETTERS = 60
 _LARGEST = 2**63
@@ -116,6 +117,8 @@ class Fields:
         written = self.text(name)
         if isinstance(self.values[name], float) and not math.isfinite(self.values[name]):
             raise FieldError(f"{name} must be text", self.shown(name, self.values[name]))
+        if not is_name(written.strip()):
+            raise FieldError(f"{name} must be text on one line", self.shown(name, written))
         if written != written.strip():
             must = "Names of classes must have no spaces around them"
             self.findings.repairable(must, SPACES, self.shown(name, written))

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, listing, nearest
 from ablata.base.files import digest
+from ablata.base.quantities import counted
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
@@ -26,7 +27,7 @@ from ablata.data.io.decode import COLORS, IMAGE_SUFFIXES, ImageRules, decode_ban
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.headers import orientation_of, page_count, stored_bits
 from ablata.data.io.read_settings import ImageReadSettings
-from ablata.data.io.walk import exists, files_under
+from ablata.data.io.walk import exists, files_under, is_name
 from ablata.data.loading.band_constants import constants_of, constants_of_files
 from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.dataset import DataSettings, NominalShape
@@ -270,7 +271,7 @@ def image_file(folder: Path, name: str, where: str, findings: Findings) -> Path:
     accents = [unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")]
     for candidate in dict.fromkeys((name, slashed, unquote(slashed), *accents)):
         path = PurePosixPath(candidate)
-        if path.is_absolute() or ".." in path.parts or "\0" in candidate:
+        if path.is_absolute() or ".." in path.parts or not is_name(candidate):
             findings.refuse("Image names must be paths below the image folder, without ..", f"{where}: {name!r}")
             return folder / "outside"
         if exists(folder / path):
@@ -335,7 +336,7 @@ def check_files(
     if turned:
         how = "turned upright, and boxes are taken to lie on the upright image"
         findings.remark(
-            f"{len(turned)} images carry an EXIF orientation; they are "
+            f"{counted(len(turned), 'image carries', 'images carry')} an EXIF orientation; "
             f"{how if rules.orientation == 'applied' else 'read as stored'} (data.orientation): {listing(turned[:2])}"
         )
     return result
@@ -410,7 +411,7 @@ def image_splits(
     if minival >= max(train, 1):
         raise DataError(
             "data.minival must leave images to train on",
-            found=f"data.minival={minival} of {train} training images",
+            found=f"data.minival={minival} of {counted(train, 'training image')}",
             do="choose a smaller data.minival",
         )
     names = np.array(groups if groups is not None else [str(row) for row in range(train)])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ablata.base.errors import DataError
-from ablata.data.io.walk import exists
+from ablata.data.io.walk import exists, is_name
 from ablata.data.loading.locate import find_root
 
 _TRAIN, _VAL, _TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
@@ -109,7 +109,7 @@ def _image_folder(folder: Path, path: str, split: str) -> str:
     name = images[0].get("file_name") if images and isinstance(images[0], dict) else None
     places = [one.format(split=split) for one in _IMAGE_FOLDERS]
     there = [place for place in places if (folder / place).is_dir()]
-    if isinstance(name, str) and "\0" not in name:
+    if isinstance(name, str) and is_name(name):
         named = name.replace("\\", "/")
         there = [place for place in there if exists(folder / place / named)] or there
     return there[0] if there else "train2017"

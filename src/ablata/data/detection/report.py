@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import DataError, listing
+from ablata.base.quantities import counted
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, image_splits
 from ablata.data.detection.problems import AnnotationFault
@@ -109,8 +110,8 @@ class DetectionReport:
             sizes = ", ".join(f"{number:,} {name}" for name, number in count.sizes.items())
             present = sum(one.objects > 0 for one in count.classes.values())
             told.append(
-                f"{split}: {count.images:,} images, {count.empty:,} of them without an object; "
-                f"{count.objects:,} objects of {present} classes ({sizes})"
+                f"{split}: {counted(count.images, 'image')}, {count.empty:,} of them without an object; "
+                f"{counted(count.objects, 'object')} of {counted(present, 'class')} ({sizes})"
             )
         s = self.shapes
         told.append(
@@ -134,7 +135,7 @@ class DetectionReport:
 def _told(split: str, count: ClassCount) -> str:
     sizes = ", ".join(f"{number:,} {size}" for size, number in count.sizes.items())
     ignored = f", {count.ignored:,} ignored" if count.ignored else ""
-    return f"{split} {count.objects:,} on {count.images:,} images ({sizes}{ignored})"
+    return f"{split} {count.objects:,} on {counted(count.images, 'image')} ({sizes}{ignored})"
 
 
 def check_detection(settings: Any, cache: Path) -> DetectionReport:
@@ -160,7 +161,8 @@ def check_detection(settings: Any, cache: Path) -> DetectionReport:
             problems.append(AnnotationFault(error.must, error.found or ""))
     if found.maskless and len(found.maskless) < sum(len(one.objects) for one in _entries(found)):
         some = listing(found.maskless[:_SHOWN])
-        remarks.append(f"{len(found.maskless)} objects have no mask, so that masks cannot be trained: {some}")
+        many = counted(len(found.maskless), "object has", "objects have")
+        remarks.append(f"{many} no mask, so that masks cannot be trained: {some}")
     looked = _Looked()
     report = _report(data, looked) if data is not None else _report_files(found, settings, looked)
     try:

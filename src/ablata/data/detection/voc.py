@@ -32,7 +32,13 @@ from ablata.data.detection.files import (
 from ablata.data.detection.image_ids import lie_below
 from ablata.data.detection.layouts import find_set, voc_classes, voc_lists, voc_settings
 from ablata.data.detection.problems import Findings
-from ablata.data.detection.voc_xml import VocFile, VocObject, decode_text, read_annotation
+from ablata.data.detection.voc_xml import (
+    VocFile,
+    VocObject,
+    decode_text,
+    read_annotation,
+    remark_other_images,
+)
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.walk import exists
 from ablata.data.loading.splits import SOURCES
@@ -193,6 +199,7 @@ def _source(root: Path, names: Sequence[str], settings: Voc, first: int, finding
             findings.refuse(error.must, error.found or str(note))
     files = [_image(root / "JPEGImages", name, tree) for name, tree in zip(kept, trees, strict=True)]
     sizes = check_files(files, [tree.size(findings) for tree in trees], findings, rules)
+    remark_other_images(zip(trees, files, strict=True), findings)
     objects = [tree.objects(classes, findings) for tree in trees]
     misread = _misread(objects, sizes, findings)
     entries = []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from ablata.base.errors import DataError, choices, nearest
+from ablata.base.errors import DataError, choices, listing, nearest
+from ablata.base.quantities import counted
 from ablata.data.detection.fields import FieldError, Fields
 from ablata.data.detection.problems import Findings
 
@@ -113,6 +114,28 @@ class VocFile:
         left, top, right, bottom = (quiet.number(key) for key in _BORDERS)
         flags = Fields({"difficult": (element.findtext("difficult") or "0").strip()}, where, Findings("repair"))
         return VocObject(where, classes.index(name), (left, top, right, bottom), flags.flag("difficult"))
+
+
+def remark_other_images(found: Iterable[tuple[VocFile, Path]], findings: Findings) -> None:
+    """Remark on annotations in which the name of another image is written: each counts for the image of its own name.
+
+    Args:
+        found: annotations, and the image of each.
+        findings: where it is noted.
+    """
+    pairs = list(found)
+    stems = {image.stem for _, image in pairs}
+    others = [
+        f"{tree.where} ({tree.file_name})"
+        for tree, image in pairs
+        if (stem := PurePosixPath(tree.file_name.replace("\\", "/")).stem) != image.stem and stem in stems
+    ]
+    if others:
+        many = counted(len(others), "annotation names", "annotations name")
+        findings.remark(
+            f"{many} another image of the set as filename; what counts is the annotation's own name: "
+            f"{listing(others[:4])}"
+        )
 
 
 def read_annotation(path: Path) -> VocFile:

@@ -14,6 +14,7 @@ from ablata.base.errors import DataError, choices, listing
 from ablata.data.detection.problems import Findings
 from ablata.data.formats.description import Reading
 from ablata.data.formats.places import find_image, head_of, json_files, relative, split_of_path
+from ablata.data.io.walk import is_name
 from ablata.data.labels.split_lists import split_name, splits_by_lists
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _image(folder: Path, image: ListedImage, beside: Sequence[Path], name: str, 
     """Return the file of an image; one that is missing as it is named, for `check_files` to refuse."""
     written = image.file_name
     path = PurePosixPath(written.replace("\\", "/"))
-    if ".." in path.parts or "\0" in written:
+    if ".." in path.parts or not is_name(written):
         findings.refuse(
             "Image names must be paths below the image folder, without ..", f"{name}: image {image.id}: {written!r}"
         )

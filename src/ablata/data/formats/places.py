@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from ablata.data.io.decode import IMAGE_SUFFIXES
-from ablata.data.io.walk import exists, files_under
+from ablata.data.io.walk import exists, files_under, is_name
 from ablata.data.labels.split_lists import split_name
 
 
@@ -40,7 +40,7 @@ def tail_below(folder: Path, path: str, folders: int = 1) -> Path | None:
     """
     slashed = path.replace("\\", "/")
     for written in dict.fromkeys((slashed, unquote(slashed))):
-        parts = [part for part in PurePosixPath(written).parts if part not in ("/", ".", "..") and "\0" not in part]
+        parts = [part for part in PurePosixPath(written).parts if part not in ("/", ".", "..") and is_name(part)]
         for start in range(len(parts)):
             candidate = folder.joinpath(*parts[start:])
             try:
@@ -57,7 +57,7 @@ def find_image(folder: Path, name: str, *beside: Path) -> Path | None:
     slashed = PurePosixPath(name.replace("\\", "/"))
     for place in beside:
         candidate = place / slashed
-        if "\0" not in name and exists(candidate) and candidate.resolve().is_relative_to(folder.resolve()):
+        if exists(candidate) and candidate.resolve().is_relative_to(folder.resolve()):
             return candidate
     for place in (folder, *(folder / one for one in ("images", "img", "JPEGImages", "default", "images/default"))):
         candidate_below = tail_below(place, name) if place.is_dir() else None

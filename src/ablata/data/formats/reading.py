@@ -18,6 +18,7 @@ from ablata.data.detection.segmentation_field import MUST_BE_NEAR, is_far
 from ablata.data.detection.written_checks import checked_images
 from ablata.data.detection.written_objects import WrittenImage, WrittenObject
 from ablata.data.formats.description import Bitmap, Described, DescribedImage, Polygon, Reading
+from ablata.data.io.walk import is_name
 from ablata.structures.detection import Rle
 
 _POINTS = 3
@@ -67,6 +68,9 @@ def read_described(root: Path, found: Described, reading: Reading) -> ReadSet:
         or tuple(dict.fromkeys(name.strip() for name in found.classes))
         or tuple(sorted({one.label.strip() for image in images for one in image.shapes}))
     )
+    for name in classes:
+        if not is_name(name):
+            reading.findings.refuse("Names of classes must be text on one line", f"{root.name}: {short(name)}")
     entries: dict[int, AnnotatedImage] = {}
     maskless: list[str] = []
     first = 1

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ablata.base.errors import DataError, listing
+from ablata.base.quantities import counted
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.files import AnnotatedFiles, FileImages, image_splits
 from ablata.data.detection.problems import OnInvalid
@@ -93,7 +94,8 @@ class Shapes(SplitRule, SegmentationFileSettings):
         }
         if over := json.loads((folder / "overlaps.json").read_text()):
             of = "the smaller" if self.on_top == "smallest" else "the later"
-            notices.append(f"{over:,} pixels are covered by several objects, and count as {of} object (data.on_top)")
+            pixels = counted(over, "pixel is", "pixels are")
+            notices.append(f"{pixels} covered by several objects, and count as {of} object (data.on_top)")
         splits = make_splits(np.zeros(len(pairs["train"]), np.int64), len(pairs["val"]), self.minival, self.split_seed)
         if self.has_groups and self.minival:
             count = len(pairs["train"])
@@ -129,7 +131,7 @@ class _Brush:
         classes, smallest = list(found.classes), settings.on_top == "smallest"
         if len(classes) >= IGNORE:
             raise DataError(f"Masks of classes must have fewer than {IGNORE} of them",
-                            found=f"{found.root}: {len(classes)} classes",
+                            found=f"{found.root}: {counted(len(classes), 'class')}",
                             do="join classes that mean the same, or train a detector")  # fmt: skip
         own = next((place for place, name in enumerate(classes) if name.lower() in BACKGROUND), None)
         if settings.unlabelled == "ignore":

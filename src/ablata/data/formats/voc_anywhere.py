@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablata.base.errors import DataError
 from ablata.data.detection.box_forms import CORNERS
-from ablata.data.detection.voc_xml import VocFile, read_annotation
+from ablata.data.detection.voc_xml import VocFile, read_annotation, remark_other_images
 from ablata.data.formats.description import Described, DescribedImage, Reading, Shape
 from ablata.data.formats.places import find_image, head_of, relative, split_of_path
 from ablata.data.io.decode import IMAGE_SUFFIXES
@@ -47,7 +47,7 @@ def _names(tree: VocFile) -> Iterator[str]:
 
 def describe(folder: Path, reading: Reading) -> Described:
     """Read a folder."""
-    images, files = [], list(_files(folder))
+    images, found, files = [], list[tuple[VocFile, Path]](), list(_files(folder))
     listed = splits_by_lists(folder, files, reading.findings.remark)
     for file in files:
         split = split_of_path(file, folder) or listed.get(file, "")
@@ -66,7 +66,9 @@ def describe(folder: Path, reading: Reading) -> Described:
         names = sorted(set(_names(tree)))
         objects = tree.objects(names, findings)
         shapes = [Shape(one.where, names[one.label], one.half_open, crowd=one.difficult) for one in objects]
+        found.append((tree, image))
         images.append(DescribedImage(image, tree.where, shapes, split, tree.size(findings), file.stem))
+    remark_other_images(found, reading.findings)
     return Described(images, annotations=files, form=CORNERS)
 
 

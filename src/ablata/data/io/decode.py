@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ablata.base.errors import DataError
+from ablata.base.quantities import counted
 from ablata.data.io.bit_depth import deep_colors, eight_bits, highest_value
 from ablata.data.io.headers import (
     as_stored,
@@ -222,7 +223,7 @@ def decode_bands(image: Image.Image, where: str, rules: ImageRules = RULES) -> t
     bands = rules.bands
     if bands is None or len(bands) == COLORS:
         rgb, facts = decode_rgb(image, where, rules)
-        return np.asarray(rgb), facts
+        return _pixels(rgb), facts
     with decoding(where):
         _refuse_absent(bands, image.layout.samples if isinstance(image, BandedTiff) else len(image.getbands()))
     # Three at a time, so that every rule holds for them as it does for colours.
@@ -318,7 +319,7 @@ def _unchosen(where: str, count: int) -> DataError:
 
 def _refuse_absent(bands: tuple[int, ...], count: int) -> None:
     if max(bands) >= count:
-        raise _BandsError(f"data.bands={list(bands)} of {count} bands, counted from 0")
+        raise _BandsError(f"data.bands={list(bands)} of {counted(count, 'band')}, counted from 0")
 
 
 def _transparent(image: Image.Image) -> int:
@@ -444,6 +445,22 @@ def decode_array(
     if decoder == "pil" and shrink > 1:
         image.draft(None, (image.width // shrink, image.height // shrink))
     return decode_bands(image, where, rules)[0]
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """Return uint8 [H, W, 3]; a large image a part after the other, as PIL hands pixels over by way of two copies."""
+    if image.width * image.height <= _AT_ONCE:
+        return np.asarray(image)
+    pixels = np.empty((image.height, image.width, COLORS), dtype=np.uint8)
+    rows = max(1, _AT_ONCE // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+_AT_ONCE = 1 << 24
+"""Pixels of a large image that are handed over together."""
 
 
 def decode_jpeg(content: bytes, shrink: int) -> np.ndarray | None:

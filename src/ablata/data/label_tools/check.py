@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import listing
+from ablata.base.quantities import counted
 from ablata.data.io.decode import RULES, ImageRules
 from ablata.data.label_tools.accidents import instances, smoothed
 from ablata.data.label_tools.finding import LabelFinding, Mending
@@ -39,7 +40,7 @@ def file_findings(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], li
         loud = ", ".join(
             f"{written_value(survey.form, value)} {percent(fraction)}" for value, fraction in fractions.items()
         )
-        problems.append(LabelFinding("lossy", where, f"{kind}, {values} values: {loud}", mend.nearest))
+        problems.append(LabelFinding("lossy", where, f"{kind}, {counted(values, 'value')}: {loud}", mend.nearest))
     for where, size, image, do in survey.mismatched:
         detail = f"{size[0]}x{size[1]}, its image {image[0]}x{image[1]} (height x width)"
         problems.append(LabelFinding("size", where, detail, do))
@@ -51,7 +52,7 @@ def file_findings(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], li
         )
         problems.append(LabelFinding("smoothed", mend.folder, detail, mend.smoothed))
     if numbered:
-        many = f"{len(survey.values)} values"
+        many = counted(len(survey.values), "value")
         if numbered.base:
             shown = ", ".join(map(str, numbered.classes[:8]))
             detail = f"{many} are numbers of objects, class * {numbered.base} + object; classes {shown}"
@@ -61,7 +62,7 @@ def file_findings(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], li
             do = "export a mask of classes; to detect the objects, a set of boxes with masks (data=coco, penn_fudan)"
             problems.append(LabelFinding("instances", mend.folder, detail, do))
     problems += [
-        LabelFinding("too many values", where, f"{values:,} values: a photograph?", "look at it, or remove it")
+        LabelFinding("too many values", where, f"{counted(values, 'value')}: a photograph?", "look at it, or remove it")
         for where, values in survey.crowded
         if not drawn and not numbered
     ]
@@ -83,7 +84,7 @@ def _modes(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], list[Labe
     deep = [] if instances(survey) else deep
     for mode in sorted(survey.modes):
         where = survey.mode_examples[mode]
-        files = f"{survey.modes[mode]} of {sum(survey.modes.values())} files"
+        files = f"{survey.modes[mode]} of {counted(sum(survey.modes.values()), 'file')}"
         if mode.startswith("I") and deep:
             some = ", ".join(f"{value} ({survey.values[value].examples[0][0]})" for value in deep[:6])
             problems.append(LabelFinding("16 bits", where, f"{files}, values above 255: {some}", mend.convert_anew))
@@ -156,7 +157,7 @@ def pair_findings(
     remarks += _not_counted(labelled)
     if labelled.strays:
         files = ", ".join(name_of(file, root) for file in labelled.strays[:3])
-        remarks.append(LabelFinding("no image", files, f"{len(labelled.strays)} files, left alone"))
+        remarks.append(LabelFinding("no image", files, f"{counted(len(labelled.strays), 'file')}, left alone"))
     if labelled.splits == ("",):
         remarks.append(LabelFinding("not split", mend.folder, "no train and val", mend.split_anew))
     elif "val" not in labelled.splits or "train" not in labelled.splits:
@@ -174,7 +175,8 @@ def _not_counted(labelled: LabeledFolder) -> list[LabelFinding]:
     if labelled.recased:
         first = labelled.recased[0]
         label = name_of(first.label, labelled.root)
-        detail = f"{len(labelled.recased)} pairs have names that differ in capitals or accents: {label}"
+        many = counted(len(labelled.recased), "pair has", "pairs have")
+        detail = f"{many} names that differ in capitals or accents: {label}"
         remarks.append(LabelFinding("names", name_of(first.image, labelled.root), detail))
     return remarks + [LabelFinding("list of a split", said) for said in labelled.lists]
 
@@ -369,7 +371,9 @@ def held(survey: Survey, value: int) -> str:
     examples = survey.values[value].examples
     shown = ", ".join(f"{name} {percent(fraction)}" for name, fraction in examples[:_SHOWN])
     more = f" and {total.files - _SHOWN} more" if total.files > _SHOWN else ""
-    return f"in {total.files} of {files} files, {percent(survey.fraction(value))} of all pixels: {shown}{more}"
+    return (
+        f"in {total.files} of {counted(files, 'file')}, {percent(survey.fraction(value))} of all pixels: {shown}{more}"
+    )
 
 
 def _without_list(survey: Survey, mend: Mending) -> list[LabelFinding]:
@@ -378,11 +382,11 @@ def _without_list(survey: Survey, mend: Mending) -> list[LabelFinding]:
     if not values or smoothed(survey) or instances(survey):
         return []
     if survey.form == "colors":
-        detail = f"{len(values)} colours ({_values(survey, values)})"
+        detail = f"{counted(len(values), 'colour')} ({_values(survey, values)})"
         return [LabelFinding("no class list", mend.folder, detail, mend.convert_anew)]
     others = [value for value in values if value != IGNORE]
     if not is_contiguous(others):
-        detail = f"{len(values)} values ({_values(survey, values)}); training counts classes 0, 1, 2 ..."
+        detail = f"{counted(len(values), 'value')} ({_values(survey, values)}); training counts classes 0, 1, 2 ..."
         return [LabelFinding("values with gaps", mend.folder, detail, mend.convert_anew)]
     if IGNORE in values:
         detail = f"{held(survey, IGNORE)}; is it ignored, or a class such as background?"
@@ -432,7 +436,7 @@ def _missing(
         elif absent and len(splits) == 2:
             there = next(split for split in splits if split not in absent)
             files = found.total(there).files
-            detail = f"not in {absent[0]}; in {files} files of {there}"
+            detail = f"not in {absent[0]}; in {counted(files, 'file')} of {there}"
             problems.append(LabelFinding("missing class", name, detail, mend.split_anew if files > 1 else mend.collect))
         else:
             remarks += _folders_without(survey, found, name)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from ablata.base.errors import DataError, listing
 from ablata.base.files import write_text
+from ablata.base.quantities import counted
 from ablata.data.io.decode import RULES, ImageRules, open_image
 from ablata.data.io.headers import orientation_of, turned
 from ablata.data.io.masks import load_mask, open_mask
@@ -102,7 +103,7 @@ def convert(
     done = Converted()
     done.notices += labelled.notices()
     if len(samples) < len(labelled.samples):
-        done.notices.append(f"{len(labelled.samples) - len(samples)} files without a partner are left out")
+        done.notices.append(f"left out: {counted(len(labelled.samples) - len(samples), 'file')} without a partner")
     if how.reverse and not how.label_map.exact:
         done.notices.append("several values of the label map have one id: the first of these values is written")
     build_once(output, lambda draft: _write(labelled.root, samples, how, draft, done, workers, tell))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablata.base.quantities import counted
 from ablata.data.io.bit_depth import DARK, bits_advice, dark_detail
 from ablata.data.io.decode import ImageRules
 from ablata.data.label_tools.finding import LabelFinding
@@ -21,14 +22,17 @@ def image_findings(survey: Survey, rules: ImageRules) -> tuple[list[LabelFinding
     remarks: list[LabelFinding] = []
     if survey.highest and not rules.says_depth and max(survey.highest.values()) < DARK:
         where = max(survey.highest, key=survey.highest.__getitem__)
-        detail = f"{len(survey.highest)} images of 16 bits, {dark_detail(survey.highest[where])}"
+        detail = f"{counted(len(survey.highest), 'image')} of 16 bits, {dark_detail(survey.highest[where])}"
         problems.append(LabelFinding("dark", where, detail, bits_advice(survey.highest[where])))
     elif survey.highest:
         bits = f"{rules.bits} bits count" if rules.bits else f"up to {max(survey.highest.values()):,}"
         where = next(iter(survey.highest))
-        remarks.append(LabelFinding("16-bit images", where, f"{len(survey.highest)} images, {bits}; read as 8 bits"))
+        remarks.append(
+            LabelFinding("16-bit images", where, f"{counted(len(survey.highest), 'image')}, {bits}; read as 8 bits")
+        )
     if survey.transparent:
-        detail = f"{len(survey.transparent)} images have an alpha channel (a fourth band) with transparent pixels"
+        many = counted(len(survey.transparent), "image has", "images have")
+        detail = f"{many} an alpha channel (a fourth band) with transparent pixels"
         detail += ", which show white" if rules.bands is None else f"; bands {list(rules.bands)} are read"
         do = "" if rules.bands else "data.bands=[0,1,2] reads the colours without it"
         remarks.append(LabelFinding("transparent", survey.transparent[0], detail, do))
@@ -40,7 +44,8 @@ def _turned(survey: Survey, rules: ImageRules) -> list[LabelFinding]:
     images, labels = survey.turned
     if not images and not labels:
         return []
-    detail = f"the camera noted an orientation (EXIF) in {len(images)} images and {len(labels)} label files"
+    noted = f"{counted(len(images), 'image')} and {counted(len(labels), 'label file')}"
+    detail = f"the camera noted an orientation (EXIF) in {noted}"
     if rules.orientation == "applied":
         detail += "; each is turned upright as it says (data.orientation=applied)"
     else:

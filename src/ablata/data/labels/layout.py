@@ -17,6 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from ablata.base.errors import DataError, listing
+from ablata.base.quantities import counted
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.masks import ARRAY
 from ablata.data.io.walk import files_under
@@ -80,12 +81,16 @@ class LabeledFolder:
     def notices(self) -> tuple[str, ...]:
         """Say what does not count, and what was matched though it is written otherwise."""
         told = []
-        if count := len(self.strays) + len(self.twins):
-            told.append(f"{count} files are no images, or second ones of a name, and are ignored")
-        if self.left_out:
-            told.append(f"{len(self.left_out)} files are in no split and are left out: {self.named(self.left_out)}")
+        for files, what in (
+            (self.strays, "no images, and ignored"),
+            (self.twins, "second files of a name, and ignored"),
+            (self.left_out, "in no split, and left out"),
+        ):
+            if files:
+                told.append(f"{what}: {self.named(files)}")
         if self.recased:
-            told.append(f"{len(self.recased)} pairs of image and mask have names that differ in capitals or accents")
+            pairs = counted(len(self.recased), "pair")
+            told.append(f"{pairs} of image and mask with names that differ in capitals or accents")
         return (*told, *self.lists)
 
     def named(self, files: Sequence[Path]) -> str:

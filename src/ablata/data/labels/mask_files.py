@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ablata.base.errors import DataError
+from ablata.base.quantities import counted
 from ablata.data.io.decode import RULES, ImageRules
 from ablata.data.io.masks import MaskError, load_mask, open_mask
 from ablata.data.labels.table import TRANSPARENT, Form, color_codes, written_value
@@ -103,7 +104,7 @@ def _whole_numbers(values: np.ndarray, file: Path) -> np.ndarray:
     broken = int((ids != np.floor(ids)).sum())
     if broken:
         raise MaskError("mode", "Masks of ids must hold whole numbers",
-                        found=f"{file}: floating point, {broken:,} pixels with a fraction, infinite or no number",
+                        found=f"{file}: floating point, {counted(broken, 'pixel')} with a fraction or no number",
                         do="export it again as whole numbers, without resizing it")  # fmt: skip
     whole: np.ndarray = ids.astype(np.int32)
     return whole

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from ablata.base.errors import DataError, listing
+from ablata.base.quantities import counted
 from ablata.base.settings import Settings
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.labels.split_lists import FILE_COLUMNS, column, read_table
@@ -147,18 +148,22 @@ def divided(
         matches = [re.search(rule.val_match, names[row]) is not None for row in pool]
         if all(matches) or not any(matches):
             raise DataError("data.val_match must match some images and leave others to train on",
-                            found=f"{rule.val_match!r} matches {sum(matches)} of {len(pool)} images",
+                            found=f"{rule.val_match!r} matches {sum(matches)} of {counted(len(pool), 'image')}",
                             do="change the expression; it is searched in each path below the folder")  # fmt: skip
         for row, is_val in zip(pool, matches, strict=True):
             made[row] = "val" if is_val else "train"
-        return Divided(made, (f"val: the {sum(matches)} images that data.val_match finds",))
+        return Divided(made, (f"val: the {counted(sum(matches), 'image')} that data.val_match finds",))
     beside = [names[row] for row in pool if not splits[row]] if "train" in splits else []
-    left = (f"{len(beside)} images are in no split and are left out: {listing(beside[:_SHOWN])}",) if beside else ()
+    left = (
+        (f"{counted(len(beside), 'image is', 'images are')} in no split and are left out: {listing(beside[:_SHOWN])}",)
+        if beside
+        else ()
+    )
     if "val" in splits:
         if "train" in splits:
             return Divided(made, left)
         if "" not in splits:
-            raise DataError("A data set must have images to train on", found=f"val alone, {len(pool)} images",
+            raise DataError("A data set must have images to train on", found=f"val alone ({len(pool)})",
                             do="set data.val_match to a regular expression of the images to score on")  # fmt: skip
         return Divided([split or "train" for split in made])
     pool = [row for row in pool if splits[row] == "train"] if "train" in splits else pool
@@ -176,6 +181,6 @@ def divided(
     chosen = divide(held, [""] * len(units), rule.val, seed)[of]
     for row, is_val in zip(pool, chosen.tolist(), strict=True):
         made[row] = "val" if is_val else "train"
-    what = f" in {len(units)} groups" if rule.group is not None else ""
-    drawn = f"{DRAWN}: {int(chosen.sum())} of {len(pool)} images{what} drawn with data.split_seed={seed}"
+    what = f" in {counted(len(units), 'group')}" if rule.group is not None else ""
+    drawn = f"{DRAWN}: {int(chosen.sum())} of {counted(len(pool), 'image')}{what} drawn with data.split_seed={seed}"
     return Divided(made, (drawn, *left))

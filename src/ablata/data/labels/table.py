@@ -17,6 +17,8 @@ import numpy as np
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.base.files import read_text
+from ablata.base.quantities import counted
+from ablata.data.io.walk import is_name
 from ablata.structures.ignore import IGNORE
 
 Form = Literal["ids", "colors"]
@@ -72,11 +74,14 @@ class LabelTable:
                 found=f"{listing(map(self.written_value, twice))} named more than once",
                 do="list each value once",
             )
+        if wrong := [name for name in self.names if not is_name(name)]:
+            raise DataError("Names of classes must be text on one line", found=listing(map(repr, wrong[:4])),
+                            do="rename them in the class list or label map")  # fmt: skip
         expected = len(self.values) + (self.void != IGNORE)
         if not 0 < len(self.names) <= MOST_CLASSES or len(self.names) != expected:
             raise DataError(
                 f"A segmentation set must have 1 to {MOST_CLASSES} classes, each with its raw value",
-                found=f"{len(self.names)} classes, {len(self.values)} values",
+                found=f"{counted(len(self.names), 'class')}, {counted(len(self.values), 'value')}",
                 do="correct the class list or label map",
             )
 
@@ -129,7 +134,7 @@ class LabelTable:
         if not known.all():
             raise DataError(
                 "Every label must have a raw value to be written as",
-                found=f"{int((~known).sum()):,} pixels of {listing(map(str, np.unique(labels[~known])[:5]))}",
+                found=f"{counted(int((~known).sum()), 'pixel')} of {listing(map(str, np.unique(labels[~known])[:5]))}",
                 do="add these ids to the label map",
             )
         raw: np.ndarray = back[labels]
@@ -177,7 +182,7 @@ def unknown_values(form: Form, strange: np.ndarray, where: str) -> DataError:
     """Return the error that names a file, those of its values that no class list has, and their pixels."""
     values, counts = np.unique(strange, return_counts=True)
     order = np.argsort(-counts)
-    shown = [f"{written_value(form, int(values[at]))} ({int(counts[at]):,} pixels)" for at in order[:5]]
+    shown = [f"{written_value(form, int(values[at]))} ({counted(int(counts[at]), 'pixel')})" for at in order[:5]]
     more = f" and {len(values) - 5} more" if len(values) > 5 else ""
     what = "color" if form == "colors" else "id"
     return DataError(

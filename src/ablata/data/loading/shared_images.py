@@ -74,3 +74,22 @@ def tell_shared(train: Sequence[Path], val: Sequence[Path], digests: Mapping[Pat
         raise DataError(MUST, found=said[0], do="remove them from one of the two (ablata data check lists all)")
     more = f" and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
     return (f"{TOLD}: {', '.join(said[:_SHOWN])}{more}",) if said else ()
+
+
+def tell_contrary(files: Sequence[Path], labels: Sequence[int], digests: Mapping[Path, str]) -> tuple[str, ...]:
+    """Return a notice of files of equal content that have different labels.
+
+    Args:
+        files: that are trained on.
+        labels: one a file.
+        digests: of their contents; files without one are left alone.
+    """
+    first: dict[str, tuple[int, Path]] = {}
+    said = []
+    for file, label in zip(files, labels, strict=True):
+        if file in digests:
+            own, other = first.setdefault(digests[file], (label, file))
+            if own != label:
+                said.append(f"{file} has the content of {other}")
+    more = f" and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
+    return (f"training images with two labels: {', '.join(said[:_SHOWN])}{more}",) if said else ()

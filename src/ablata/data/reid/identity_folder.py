@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from ablata.base.errors import DataError
+from ablata.base.quantities import counted
 from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.walk import files_under
@@ -21,7 +22,7 @@ from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.reid.dataset import ReidDataset, held_out_identities
 from ablata.data.reid.layouts import NAMED, PATTERN, is_named
-from ablata.data.reid.market1501 import NOBODY, Market, NamedImage
+from ablata.data.reid.market1501 import NOBODY, Market, NamedImage, one_spelling
 
 _NOMINAL_IDENTITIES = 751
 _FEWEST = 4
@@ -66,6 +67,7 @@ class Identities(Market):
         """
         root = find_root(self.root, default=None, fits=self._holds_names, layout=NAMED, cache=cache)
         images, others = self._named(root)
+        images, notices = one_spelling(images)
         identities = sorted({image.identity for image in images})
         if len(identities) < _FEWEST:
             raise DataError(f"There must be {_FEWEST} identities, to train on and to find", found=f"{len(identities)}",
@@ -82,10 +84,11 @@ class Identities(Market):
                             do="name cameras in the files' names, or hold out other identities")  # fmt: skip
         train_seen, train_digest = self.seen(root, train, 0, cache)
         val_seen, val_digest = self.seen(root, [*queries, *gallery], len(queries), cache)
-        notices = [f"{len(held)} of {len(identities)} identities are to be found, drawn with data.split_seed="
+        notices += [f"{len(held)} of {len(identities)} identities are to be found, drawn with data.split_seed="
                    f"{self.split_seed}: those by the first camera of each search among the others"]  # fmt: skip
         if others:
-            notices.append(f"{len(others)} images are called otherwise, or show nobody, and are left out: {others[0]}")
+            left = counted(len(others), "image is called", "images are called")
+            notices.append(f"{left} otherwise, or show nobody, and left out: {others[0]}")
         return ReidDataset(
             train_seen,
             val_seen,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError, listing
+from ablata.base.quantities import counted
 from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.io.crop import Backend, Interpolation, backend_name, resize
 from ablata.data.io.decode import IMAGE_SUFFIXES, decode_array, open_image, to_rgb
@@ -75,6 +76,9 @@ class Market(ReidSettings):
         queries, ignored_queries = _images(root / QUERY, allowed=())
         junk = [entry for entry in gallery if entry.identity == _JUNK]
         gallery = [entry for entry in gallery if entry.identity != _JUNK]
+        spelled, notices = one_spelling([*train, *queries, *gallery])
+        ends = len(train), len(train) + len(queries)
+        train, queries, gallery = spelled[: ends[0]], spelled[ends[0] : ends[1]], spelled[ends[1] :]
         _refuse_shared(train, [*queries, *gallery])
         train_seen, train_digest = self.seen(root, train, 0, cache)
         val_seen, val_digest = self.seen(root, [*queries, *gallery], len(queries), cache)
@@ -84,7 +88,7 @@ class Market(ReidSettings):
             self,
             fingerprint=combined([train_digest, val_digest]),
             backend=self.backend_name(),
-            notices=_notices(root, junk, [*ignored, *ignored_gallery, *ignored_queries]),
+            notices=[*notices, *_notices(root, junk, [*ignored, *ignored_gallery, *ignored_queries])],
         )
 
     def seen(self, root: Path, images: Sequence[NamedImage], queries: int, cache: Path) -> tuple[IdentitySource, str]:
@@ -131,6 +135,21 @@ class NamedImage:
     camera: int
 
 
+def one_spelling(images: Sequence[NamedImage]) -> tuple[list[NamedImage], list[str]]:
+    """Return images whose identities are spelled in one way each, `7` and `0007` being one, and a notice of such."""
+    spellings: dict[str, set[str]] = {}
+    for image in images:
+        spellings.setdefault(_number(image.identity), set()).add(image.identity)
+    several = [sorted(found, key=len) for found in spellings.values() if len(found) > 1]
+    told = [f"one identity, spelled in several ways: {listing(', '.join(found) for found in several[:4])}"]
+    longest = {number: max(found, key=len) for number, found in spellings.items()}
+    return [replace(image, identity=longest[_number(image.identity)]) for image in images], told if several else []
+
+
+def _number(identity: str) -> str:
+    return identity.lstrip("0") or "0" if identity.isdecimal() else identity
+
+
 def _images(folder: Path, allowed: Sequence[str]) -> tuple[list[NamedImage], list[Path]]:
     """Return the images of a folder in the order of their names, and the files that are no images.
 
@@ -165,7 +184,7 @@ def _refuse_shared(train: Sequence[NamedImage], val: Sequence[NamedImage]) -> No
         first = next(entry.file for entry in val if entry.identity == shared[0])
         raise DataError(
             "Persons to be found must not be trained on",
-            found=f"{len(shared)} identities in both: {listing(shared[:5])}; for example {first}",
+            found=f"{counted(len(shared), 'identity')} in both: {listing(shared[:5])}; for example {first}",
             do=f"remove them from {TRAIN}, or from {GALLERY} and {QUERY}",
         )
 
@@ -182,8 +201,11 @@ def _content(file: Path) -> bytes:
 
 
 def _notices(root: Path, junk: Sequence[NamedImage], ignored: Sequence[Path]) -> list[str]:
-    notices = [f"{len(junk)} images of {GALLERY} are junk (-1) and are left out"] if junk else []
+    notices = [f"{counted(len(junk), 'image')} of {GALLERY} left out as junk (-1)"] if junk else []
     if ignored:
         shown = listing(file.relative_to(root).as_posix() for file in ignored[:5])
-        notices.append(f"{len(ignored)} files are no images and are ignored: {shown}{', ...' * (len(ignored) > 5)}")
+        more = ", ..." if len(ignored) > 5 else ""
+        notices.append(
+            f"{counted(len(ignored), 'file is no image and is', 'files are no images and are')} ignored: {shown}{more}"
+        )
     return notices

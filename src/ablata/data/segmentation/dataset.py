@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ablata.base.errors import DataError, listing
+from ablata.base.quantities import counted
 from ablata.data.labels.table import LabelTable
 from ablata.data.loading.dataset import Dataset
 from ablata.data.loading.splits import Source, Split
@@ -130,5 +131,7 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
             counts = self.pixel_counts(split)[:-1]
             missing = [name for name, count in zip(self.classes, counts.tolist(), strict=True) if not count]
             if missing:
-                notices.append(f"{len(missing)} classes have no pixel in {split}: {listing(missing)}")
+                notices.append(
+                    f"{counted(len(missing), 'class has', 'classes have')} no pixel in {split}: {listing(missing)}"
+                )
         return notices

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from ablata.base.errors import DataError, listing
+from ablata.base.quantities import counted
 from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.io.crop import backend_name
 from ablata.data.io.read_settings import ImageReadSettings
@@ -302,5 +303,7 @@ def strict_pairs(labelled: LabeledFolder) -> tuple[Pairs, tuple[str, ...]]:
     if test:
         pairs["test"] = test
         bare = sum(pair.mask is None for pair in test)
-        notices += (f"test: {bare} of {len(test)} images have no mask and count nowhere",) if bare else ()
+        notices += (
+            (f"test: {bare} of {counted(len(test), 'image')} without a mask; such count nowhere",) if bare else ()
+        )
     return pairs, notices

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablata.base.errors import UserError
+from ablata.base.quantities import counted
 from ablata.records.ledger import Ledger
 from ablata.records.questions.study_items import item_clusters
 from ablata.records.rows import RunRow
@@ -46,14 +47,14 @@ class ScoredOn:
         """Return it in a sentence, as plans and pages say it."""
         where = f" of {split}" if split else ""
         clusters = "" if self.groups is None else f" in {self.groups} group{'s' * (self.groups > 1)}"
-        parts = [f"Scored on {self.items} items{where}{clusters}"]
+        parts = [f"Scored on {counted(self.items, 'item')}{where}{clusters}"]
         if self.right:
             parts.append(f"one of them is worth {_short(_WHOLE / self.items)} points")
         if self.error is not None:
             of, unit = (f"{self.score:.1f}%", " points") if self.right else (f"{self.score:.4g}", "")
             parts.append(f"with other items like these a score of {of} would vary by {_short(self.error)}{unit}")
         if self.classes:
-            parts.append(f"guessing among {self.classes} classes scores {_WHOLE / self.classes:.3g}%")
+            parts.append(f"guessing among {counted(self.classes, 'class')} scores {_WHOLE / self.classes:.3g}%")
         return f"{parts[0]}: {'; '.join(parts[1:])}." if len(parts) > 1 else f"{parts[0]}."
 
 

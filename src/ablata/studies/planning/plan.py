@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ablata.base.errors import listing
-from ablata.base.quantities import duration, quantity, two_digits
+from ablata.base.quantities import counted, duration, quantity, two_digits
 from ablata.base.settings import expand, settings_hash
 from ablata.records.ledger import Ledger
 from ablata.records.questions.scored_on import scored_on
@@ -124,9 +124,9 @@ class StudyPlan:
             f"  verdicts {stops}; {study.mode.value}: at most {study.mode.alpha:.0%} of such studies claim anything "
             f"false{_extendable(study)}",
             f"  runs     at most {self.runs + self.known}: {len(study.recipes)} {_trainers(study)}, "
-            f"{study.seeds} seeds each{known}",
+            f"{counted(study.seeds, 'seed')} each{known}",
             f"  a run    {_cost(self)}",
-            *([f"  time     at most {duration(3600 * self.hours)} with {_count(self.workers, 'worker')}, "
+            *([f"  time     at most {duration(3600 * self.hours)} with {counted(self.workers, 'worker')}, "
                f"their start not counted{early}"] if math.isfinite(self.hours) else []),
             *([f"  together {told}"] if (told := self.together.sentence(study.recipes)) else []),
             *_findings(self),
@@ -451,7 +451,9 @@ def _rests_on(plan: StudyPlan) -> list[str]:
             ("history", f"{history.variance**0.5:.2g}{_points(plan)} ({history.weight:.0f} degrees of freedom) {said}")
         )
     if found is not None:
-        measured = f"correlation of arms and control over {found.seeds} seeds {found.correlation:+.2f}, probably "
+        measured = (
+            f"correlation of arms and control over {counted(found.seeds, 'seed')} {found.correlation:+.2f}, probably "
+        )
         measured += f"{found.low:+.2f} to {found.high:+.2f}"
         state = "unpaired in effect: equal seeds save none" if found.is_unpaired else "equal seeds save runs"
         state = state if found.is_unpaired or found.is_paired else "not known whether equal seeds save runs"
@@ -470,7 +472,7 @@ def _needs(plan: StudyPlan) -> list[str]:
     told = []
     for need in plan.needs:
         aim = "to find a difference of" if need.aim == "difference" else "to show equivalence within"
-        seeds = f"more than {MOST_SEEDS} seeds" if need.seeds is None else _count(need.seeds, "seed")
+        seeds = f"more than {MOST_SEEDS} seeds" if need.seeds is None else counted(need.seeds, "seed")
         time = "" if need.seconds is None or not math.isfinite(need.seconds) else f", about {duration(need.seconds)}"
         told.append(f"{aim} {need.size:.3g}{_points(plan)}: {seeds}{time}")
     return [f"  {'needs' if row == 0 else '':9}{text}" for row, text in enumerate(told)]
@@ -516,7 +518,3 @@ def _points(plan: StudyPlan) -> str:
     """Return what follows a figure: ` points`, ` s`, or nothing where the metric has no unit."""
     unit = plan.study.judged.unit
     return " points" if unit == "%" else f" {unit}" if unit else ""
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError, UserError
 from ablata.base.files import atomic_path, write_text
+from ablata.base.quantities import counted
 from ablata.data.detection.dataset import STRIDE, normalized
 from ablata.data.detection.files import DetectionFileSettings, decoder_name
 from ablata.data.detection.image_ids import ids_listed_in
@@ -119,7 +120,8 @@ class DetectionPredictor(Predictor):
 
     def output(self) -> str:
         """Say what comes out."""
-        return f"boxes{' and masks' if self.contract['masks'] else ''} of {len(self.classes)} classes with scores"
+        masks = " and masks" if self.contract["masks"] else ""
+        return f"boxes{masks} of {counted(len(self.classes), 'class')} with scores"
 
     def evaluation(self) -> str:
         """Say how images were brought to their size."""

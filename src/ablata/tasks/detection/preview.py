@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ablata.base.quantities import counted
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.rle import decode
 from ablata.data.drawing.contact_sheet import arranged
@@ -40,7 +41,7 @@ def preview_objects(recipe: Recipe, *, seed: int, step: int, count: int, cache: 
     sizes = ", ".join(f"{name} {number:,}" for name, number in data.sizes.items())
     last = f" to {step + steps - 1}" if steps > 1 else ""
     said = (
-        f"{settings.kind}: {len(data.classes)} classes, {sizes}; images of step {step}{last}, seed {seed}; "
+        f"{settings.kind}: {counted(len(data.classes), 'class')}, {sizes}; images of step {step}{last}, seed {seed}; "
         "left as stored, right as trained on; grey boxes are ignored"
     )
     sheet = arranged(images[:count], captions[:count], _COLUMNS)

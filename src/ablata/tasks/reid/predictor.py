@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ablata.base.errors import UserError
 from ablata.base.files import atomic_path
+from ablata.base.quantities import counted
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.io.input_files import InputFile, find_input_files
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
@@ -79,7 +80,7 @@ class ReidPredictor(Predictor):
 
     def summary(self) -> str:
         """Say what it is."""
-        return f"{self.title}, trained on {len(self.classes)} identities"
+        return f"{self.title}, trained on {counted(len(self.classes), 'identity')}"
 
     def class_list(self) -> tuple[str, ...]:
         """Return nothing: the identities that it was trained on are not those that it is used for."""
