@@ -52,7 +52,7 @@ def test_the_list_shows_studies_sizes_and_what_differs_from_defaults_and_among_r
     assert list(rows) == lab[::-1]
     assert "asked:wide" in rows[lab[1]]
     assert "width=8 lr=0.1" in rows[lab[1]]
-    assert " kB  " in rows[lab[0]]
+    assert " KiB  " in rows[lab[0]]
     assert "asked" not in rows[lab[2]]
 
 
@@ -117,7 +117,7 @@ def test_what_is_needed_is_refused_and_what_is_not_goes(ablata: Callable[..., An
     assert refused.status == 2
     assert f"run {lab[0]}: in asked" in refused.err
     thinned = ablata("runs", "prune", "--keep", "best", "--yes")
-    assert "removed 3 checkpoints, 15 kB" in thinned.err
+    assert "removed 3 checkpoints, 14.6 KiB" in thinned.err
     assert [file.name for file in (home / "runs" / lab[0]).glob("*.safetensors")] == ["best.safetensors"]
     pruned = ablata("runs", "prune", "--yes")
     assert "removed 1 run" in pruned.err

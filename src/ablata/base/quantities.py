@@ -74,11 +74,12 @@ def parse_duration(text: str, example: str = "10m") -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def quantity(value: float | None, unit: str = "", base: int = 1000) -> str:
-    """Write a large number with a prefix: `1.82 G`, `512 MiB` with base 1024 and unit B."""
+def quantity(value: float | None, unit: str = "") -> str:
+    """Write a large number with a prefix: `1.82 G`; bytes (unit B) with those of 1024: `512 MiB`."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    prefixes = ("", "k", "M", "G", "T", "P") if base == 1000 else ("", "Ki", "Mi", "Gi", "Ti", "Pi")
+    base = 1024 if unit == "B" else 1000
+    prefixes = ("", "Ki", "Mi", "Gi", "Ti", "Pi") if unit == "B" else ("", "k", "M", "G", "T", "P")
     power = 0
     while abs(value) >= base and power < len(prefixes) - 1:
         value, power = value / base, power + 1

@@ -52,7 +52,10 @@ def predict(
     ] = None,
     fps: Annotated[
         bool,
-        typer.Option("--fps", help="Say how many images or frames a second, with normalisation folded."),
+        typer.Option(
+            "--fps",
+            help="Say how many images or frames a second, not what is on each; with normalisation folded.",
+        ),
     ] = False,
     fold: Annotated[
         bool,
@@ -76,7 +79,7 @@ def predict(
     for prediction in predictions:
         if prediction.problem:
             note(f"unreadable: {prediction.problem}")
-        if not json and (text := prediction.text()):
+        if not json and timed is None and (text := prediction.text()):
             out.print(text, markup=False)
     if json:
         print_json({"protocol": predictions.protocol, "predictions": predictions.to_rows()})

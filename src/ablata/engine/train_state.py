@@ -373,7 +373,9 @@ class TrainState:
         sign = 1 if metric.higher_is_better else -1
         if math.isfinite(value) and (self.best is None or sign * value > sign * self.best["value"]):
             word = "highest" if metric.higher_is_better else "lowest"
-            bias = "" if metric.split != "val" else "; chosen on the split it is reported on, so it flatters"
+            # The only evaluation of a training, at its end, chooses nothing.
+            is_chosen = metric.split == "val" and (self.best is not None or self.step < self.total)
+            bias = "; chosen on the split it is reported on, so it flatters" if is_chosen else ""
             why = f"{word} {metric.key} so far: {value:.6g} at step {self.step}{bias}"
             self.best = {"key": metric.key, "value": value, "step": self.step, "why": why}
             self.save("best")

@@ -212,7 +212,7 @@ def cost_words(kind: str, arm: ArmView, control: ArmView | None) -> str:
     value = getattr(arm.cost, kind)
     if kind == "seconds":
         return duration(value)
-    return quantity(value, "B", 1024) if kind == "memory" else quantity(value)
+    return quantity(value, "B") if kind == "memory" else quantity(value)
 
 
 def cost_bars(view: StudyView) -> GridSection | None:

@@ -44,7 +44,7 @@ def test_a_folder_is_converted_to_shards_that_train(ablata: Callable, tmp_path: 
     shards = tmp_path / "shards"
     answer = ablata("data", "convert", str(tmp_path / "folder"), str(shards))
     assert answer.status == 0
-    assert "8 in 1 train tars, 8 in 1 val tars" in answer.err + answer.out
+    assert "8 in 1 train tar, 8 in 1 val tar" in answer.err + answer.out
     sizes = ("data.size=16", "data.resize=18", "data.prepared=20", "data.workers=0")
     sheet = ("--output", str(tmp_path / "sheet.png"), "--count", "4")
     assert ablata("data", "preview", "shards", f"data.root={shards}", *sizes, "train.batch=4", *sheet).status == 0

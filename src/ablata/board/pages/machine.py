@@ -89,10 +89,10 @@ def _facts(home: Path) -> tuple[tuple[str, str], ...]:
     memory = _memory()
     if memory is not None:
         free, total = memory
-        facts.append(("memory free", f"{quantity(free, 'B', 1024)} of {quantity(total, 'B', 1024)}"))
+        facts.append(("memory free", f"{quantity(free, 'B')} of {quantity(total, 'B')}"))
     if home.exists():
         disk = shutil.disk_usage(home)
-        facts.append(("disk free", f"{quantity(disk.free, 'B', 1024)} of {quantity(disk.total, 'B', 1024)}"))
+        facts.append(("disk free", f"{quantity(disk.free, 'B')} of {quantity(disk.total, 'B')}"))
     return tuple(facts)
 
 

@@ -210,7 +210,7 @@ def _written_costs(values: Mapping[str, object] | None) -> dict[str, str]:
     for key, value in (values or {}).items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             if key.endswith("_bytes"):
-                found[key.removesuffix("_bytes")] = quantity(value, "B", 1024)
+                found[key.removesuffix("_bytes")] = quantity(value, "B")
             elif key.endswith("seconds") or key.startswith("seconds_per_"):
                 found[key.replace("seconds", "time")] = duration(value) if value >= 0.1 else f"{1000 * value:.0f} ms"
             else:
@@ -266,7 +266,7 @@ def run(request: Request, run_id: str) -> HTMLResponse:
         ("state", row.shown_state + (f", attempt {row.attempt}" if row.attempt > 1 else "")),
         ("progress", _progress(row)),
         ("time", duration(known)),
-        ("memory", quantity(cost_of(row).memory, "B", 1024)),
+        ("memory", quantity(cost_of(row).memory, "B")),
         ("worker", row.owner or ""),
         ("studies", ", ".join(f"{study}: {arm}" for study, arm in lab.ledger.studies.uses([row]).get(row.id, ()))),
         ("started from", row.parent or ""),
@@ -329,11 +329,11 @@ def _files(lab: Lab, row: RunRow) -> list[Section]:
     rows = tuple(
         (
             TableCell(text=str(path.relative_to(folder)), class_="code", order=str(path)),
-            TableCell(text=quantity(path.stat().st_size, "B", 1024), order=path.stat().st_size, class_="number"),
+            TableCell(text=quantity(path.stat().st_size, "B"), order=path.stat().st_size, class_="number"),
         )
         for path in files[:200]
     )
-    caption = f"{counted(len(files), 'file')}, {quantity(folder_bytes(folder), 'B', 1024)}, in {folder}"
+    caption = f"{counted(len(files), 'file')}, {quantity(folder_bytes(folder), 'B')}, in {folder}"
     return [
         TableSection(title="Files and checkpoints", ident="files", columns=("File", "Size"), rows=rows, caption=caption,
                      folded=len(files) > 8)

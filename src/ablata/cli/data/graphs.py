@@ -139,7 +139,7 @@ def _detector(dataset: str, settings: list[str]) -> Recipe:
 def _tell(counted: ClassGraph) -> None:
     """Print the classes and the pairs with the heaviest weights."""
     names = counted.names[1:]
-    out.print(f"{counted(len(names), 'class')} on {counted(counted.images, 'training image')}", markup=False)
+    out.print(f"{len(names)} classes on {counted.images} training images", markup=False)
     weights, both = counted.matrix[1:, 1:], counted.counts
     pairs = [(max(weights[i, j], weights[j, i]), i, j) for i in range(len(names)) for j in range(i)]
     for weight, i, j in sorted(pairs, reverse=True)[:_PAIRS]:

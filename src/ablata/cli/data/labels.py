@@ -412,7 +412,7 @@ def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
     for notice in done.notices:
         note(notice)
     pairs = ", ".join(f"{split or 'all'} {count:,}" for split, count in sorted(done.pairs.items()))
-    note(f"written: {output} ({counted(pairs, 'pair')})")
+    note(f"written: {output} ({pairs} pairs)")
 
 
 def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:

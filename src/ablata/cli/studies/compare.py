@@ -170,9 +170,7 @@ def _show_one(command: Command) -> None:
         ended = run_program(words, folder=where, environment=environment, output=printed, timeout=command.timeout)
         text = printed.read_text(errors="replace")
         out.print(f"command  {command.text()}", markup=False)
-        out.print(
-            f"ended    status {ended.status} after {duration(ended.seconds)}, {quantity(ended.memory, 'B', 1024)}"
-        )
+        out.print(f"ended    status {ended.status} after {duration(ended.seconds)}, {quantity(ended.memory, 'B')}")
         for said in last_lines(printed, 5):
             out.print(f"  | {said}", markup=False)
         if ended.status != 0 or ended.reason:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.parts import NamedPart, part_name
-from ablata.base.quantities import counted
 from ablata.data.any import AnyIdentityData
 from ablata.data.loading.sampling import Balanced
 from ablata.data.reid.dataset import ReidDataset, ReidSettings
@@ -359,5 +358,4 @@ class ReidentifyTask(DistillableTask):
                     do="put images of these persons by another camera into the gallery",
                 )
             if without:
-                some = f"{without} of {counted(len(queries), 'query')}"
-                yield f"{split}: {some} left out, without an image by another camera"
+                yield f"{without} of {len(queries)} queries of {split} have no image by another camera: left out"
