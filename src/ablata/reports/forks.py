@@ -50,13 +50,16 @@ def begin_words(
         arms: the ended runs of each arm that count, the control's too.
         beginnings: its runs.
     """
+    older = [run for run in beginnings if run.state == "completed"]
+    known = {run.id for run in beginnings}
+    without = [arm for arm, ended in arms.items() if ended and not any(run.parent in known for run in ended)]
+    alone = f", but for {listing(without)}" if known and without else ""
     said = (
         f"Given this beginning: at each seed the control was first trained with {listing(changes)}, once, and control "
-        "and arms begin with its weights. What an arm's settings would have done to that first training is no part of "
-        "these verdicts."
+        f"and arms begin with its weights{alone}. What an arm's settings would have done to that first training is no "
+        "part of these verdicts."
     )
-    ends = sum(run.state == "completed" for ended in arms.values() for run in ended)
-    older = [run for run in beginnings if run.state == "completed"]
+    ends = sum(run.state == "completed" and run.parent in known for ended in arms.values() for run in ended)
     if not older or not ends:
         return (said,)
     seconds = [float((run.cost or {}).get("seconds", 0.0)) for run in older]
