@@ -42,7 +42,7 @@ def measure(studies: int, seeds: int, arms: int, effect: float) -> tuple[float, 
     better = found.sign[:, 0] > 0
     size, wide = found.effect[better, 0], half[better, 0]
     pairs = found.seeds[better, 0].astype(np.float64)
-    corrected, _ = corrected_sizes(size, size - wide, found.se[better, 0], pairs, arms, rule, calibration)
+    corrected = corrected_sizes(size, size - wide, found.se[better, 0], pairs, arms, rule, calibration)
     return float(better.mean()), float(size.mean()), float(corrected.mean()), float(covered.mean())
 
 

@@ -96,11 +96,11 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         # what single items say of a score
         "items": {"calibration", "contrasts", "distributions", "intervals", "jsonable", "rule", "table"},
         # a stream of proposals, one after another against the best so far
-        "loop": {"contrasts", "distributions", "jsonable", "table"},
+        "loop": {"contrasts", "distributions", "jsonable", "rounding", "table"},
         # what the rule takes for granted, measured
         "assumptions": {"calibration", "contrasts", "distributions", "jsonable", "rule", "simulation", "table"},
         # several changes on or off at once
-        "factors": {"calibration", "contrasts", "distributions", "jsonable", "rule", "table"},
+        "factors": {"calibration", "contrasts", "distributions", "jsonable", "rounding", "rule", "table"},
         # single runs, one of each setting
         "logs": {"contrasts", "distributions", "jsonable", "noise", "table"},
     },

@@ -396,7 +396,7 @@ def test_a_script_that_compares_at_its_top_is_told_by_its_workers(tmp_path: Path
     script = textwrap.dedent("""
         import ablata
         def train(seed, width=64):
-            return width + seed / 10
+            return width + seed * width % 7 / 10
         {guard}result = ablata.compare(train, {{"wide": {{"width": 128}}}}, seeds=3, workers={workers})
         {guard}print(result.verdicts)
     """)

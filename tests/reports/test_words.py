@@ -74,6 +74,13 @@ def test_the_glossary_turns_with_the_metric(example: StudyView) -> None:
     assert "lower" in dict(glossary(loss))["better"]
 
 
+def test_what_is_said_of_a_loss_goes_with_the_sign_of_its_effect(example: StudyView) -> None:
+    told = said(replace(example, metric=replace(example.metric, name="loss", higher_is_better=False)))
+    assert "ohem is better by 1.03 points (lower loss: [+0.70, +1.36])" in told
+    loss = replace(example, metric=replace(example.metric, higher_is_better=False))
+    assert "an effect (arm minus control) below 0 is a gain" in rule_words(loss)
+
+
 def test_a_margin_that_cannot_be_confirmed_is_said(example: StudyView) -> None:
     assert "unlikely" not in plan_words(example)
     assert "unlikely" in plan_words(replace(example, plan=replace(example.plan, smallest_margin=0.59)))

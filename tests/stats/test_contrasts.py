@@ -142,8 +142,13 @@ def test_an_unpaired_arm_is_compared_by_welchs_test_and_leaves_the_pooled_residu
     assert contrasts(Table.of(scores, unpaired=apart), Rule(margin=0.5)).dof[1] == 4
 
 
-def test_without_any_noise_a_difference_is_certain_and_equal_scores_are_equivalent():
-    found = contrasts(Table.of([[1.0, 1.0, 2.0]] * 3), Rule(margin=0.5))
+def test_without_any_noise_a_difference_was_certain_until_the_third_version():
+    newest = contrasts(Table.of([[1.0, 1.0, 2.0]] * 3), Rule(margin=0.5))
+    assert np.isnan([newest.p_difference, newest.p_equivalence, newest.se]).all()
+    assert newest.effect.tolist() == [0.0, 1.0]
+    known = contrasts(Table.of([[1.0, 1.0, 2.0]] * 3), Rule(margin=0.5, history=History(df=8, variance=0.01)))
+    assert known.p_difference[1] < 1e-4, "earlier runs tell the noise"
+    found = contrasts(Table.of([[1.0, 1.0, 2.0]] * 3), Rule(margin=0.5), version=2)
     assert found.p_difference.tolist() == [1.0, 0.0]
     assert found.p_equivalence.tolist() == [0.0, 1.0]
     assert np.isnan(found.effect_size).all()

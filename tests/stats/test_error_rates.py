@@ -187,3 +187,17 @@ def test_a_history_that_is_too_quiet_makes_few_false_verdicts():
         quiet = draw_many(studies, [0.0] * arms, seeds=5, noise=variance**0.5, shared=0.5, rng=rng)
         assert false_share(quiet, rule, history=history) <= highest(0.05, studies)
         assert false_share(1.4 * quiet, rule, history=history) <= highest(0.06, studies)
+
+
+def test_scores_of_few_steps_make_few_false_verdicts_and_ties_are_no_certainty():
+    """Runs that have one or two uncertain test items right or wrong; docs/results/coarse_scores.md has more."""
+    studies, rule = 2_000, Rule(margin=0.5)
+    for uncertain, often in ((1, 0.5), (1, 0.1), (2, 0.5), (16, 0.5)):
+        for truth in (0.0, 0.5):
+            right = [often, often + truth / uncertain]
+            scores = np.random.default_rng(1).binomial(uncertain, right, (studies, 5, 2)).astype(float)
+            found = [judge_many(scores, rule, calibrate(1, rule, version=version)) for version in (2, 3)]
+            second, third = (one.false([truth], rule).mean() for one in found)
+            assert third <= highest(0.05, studies)
+            if (uncertain, truth) == (1, 0.5):
+                assert second > 0.06, "ties were taken for certainty"

@@ -52,6 +52,19 @@ def test_equal_arms_are_within_and_worse_ones_beyond() -> None:
         assert np.mean([one.count("beyond") / 3 for one in states(8.0, 1.0, rule, studies=40)]) > 0.9
 
 
+def test_a_quantity_without_any_spread_is_not_judged_unless_chance_has_no_part_in_it() -> None:
+    flat = np.array([[100.0, 101.0, 109.0]] * 5)
+    told = {"allowed": 3.0, "higher_is_better": False}
+    bound, older = calibrate_guard(2, ONCE), calibrate_guard(2, ONCE, 2)
+    assert [(one.state, one.effect, one.worst) for one in judge_guard(flat, ONCE, bound, **told)] == [
+        ("open", 1.0, None), ("open", 9.0, None),
+    ]  # fmt: skip
+    assert [one.state for one in judge_guard(flat, ONCE, bound, **told, exact=True)] == ["within", "beyond"]
+    assert [one.state for one in judge_guard(flat, ONCE, older, **told)] == ["within", "beyond"]
+    rewritten = np.repeat([[99.13], [101.72], [100.44], [98.9], [100.01]], 3, axis=1)
+    assert judge_guard(rewritten, ONCE, bound, **told)[0].state == "within", "the same training"
+
+
 def test_the_direction_turns_and_missing_values_leave_it_open() -> None:
     rng = np.random.default_rng(1)
     cost = 100 + rng.normal(0, 0.1, (5, 4)) + np.array([0.0, 0.0, 5.0, -5.0])

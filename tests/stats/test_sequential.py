@@ -241,5 +241,41 @@ def test_without_a_margin_nothing_is_equivalent_and_all_else_is_as_with_a_hopele
 def test_without_a_margin_arms_without_any_noise_are_not_equivalent_either() -> None:
     """Programs whose seed does nothing give the same difference every time; only a margin makes equal what is close."""
     rule = replace(RULE, margin=None)
-    found = replay([[1.0, 1.0, 1.5]] * 5, rule, calibrate(2, rule))
+    found = replay([[1.0, 1.0, 1.5]] * 5, rule, calibrate(2, rule, version=2))
     assert [arm.verdict for arm in found.outcomes] == ["undecided", "better"]
+
+
+def test_runs_without_any_spread_give_no_verdict_and_the_reason_says_what_would_settle_it() -> None:
+    """One figure apart at every seed: as certain as it looks, nothing was seen of what chance does."""
+    moving = [[90.1 + seed / 10, 89.6 + seed / 10, 91.1 + seed / 10] for seed in range(5)]
+    single = [[float(np.float32(value)) for value in row] for row in moving]
+    for scores in ([[1.0, 0.5, 2.0]] * 5, moving, single):
+        for rule in (replace(RULE, margin=0.3), replace(RULE, margin=None)):
+            found = replay(scores, rule, calibrate(2, rule, studies=500))
+            assert [arm.verdict for arm in found.outcomes] == ["undecided"] * 2
+            assert [arm.seeds for arm in found.outcomes] == [5, 5], "the next seed may differ"
+            assert all(arm.last.bound is arm.last.interval is arm.last.confidence is None for arm in found.outcomes)
+            assert "the difference is -0.5 at every seed" in found.outcomes[0].reason
+            assert "+1 at every seed, and without any spread" in found.outcomes[1].reason
+            assert "To settle it: let the seed reach the training" in found.outcomes[1].reason
+            assert found.looks[2].arms[1].open
+            assert "To settle" not in found.looks[2].arms[1].reason
+    tied = replay([[1.0, 1.0, 2.0]] * 4 + [[1.0, 1.1, 2.1]], RULE, calibrate(2, RULE))
+    assert tied.outcomes[1].verdict == "better", "the last row shows what a run varies by"
+
+
+def test_a_program_that_was_only_rewritten_is_equivalent_and_ties_of_coarse_scores_are_not() -> None:
+    rule = replace(RULE, margin=0.3)
+    fine, coarse = [90.137, 90.411, 89.986, 90.772, 90.05], [90.0, 91.0, 89.0, 93.0, 94.0]
+    for scores, verdict in (
+        ([[score, score] for score in fine], "equivalent"),
+        ([[score, score] for score in coarse], "undecided"),
+        ([[score, score + 1e-9] for score in fine], "undecided"),
+        ([[90.137, 90.137]] * 5, "undecided"),
+    ):
+        assert replay(scores, rule, calibrate(1, rule, studies=500)).outcomes[0].verdict == verdict
+    rule = replace(RULE, margin=1.0)
+    assert (
+        replay([[score] * 2 for score in coarse], rule, calibrate(1, rule, studies=500)).outcomes[0].verdict
+        == "equivalent"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,8 +60,17 @@ def _mmengine(folder: Path, score: float) -> None:
 
 
 def _detectron2(folder: Path, score: float) -> None:
+    """As its JSONWriter has it: a restart goes on in the file, scores stand apart, sizes without boxes are NaN."""
     folder.mkdir(parents=True)
-    lines = [{"iteration": 19, "total_loss": 1.0}, {"iteration": 39, "bbox/AP": score, "total_loss": 0.5}]
+    steps = [{"data_time": 0.004, "fast_rcnn/cls_accuracy": 0.5, "iteration": at, "lr": 1e-5, "rank_data_time": 0.004,
+              "time": 0.36, "total_loss": 2.1} for at in (19, 19, 39)]  # fmt: skip
+    scores = {"bbox/AP": score, "bbox/AP-cat": score, "bbox/APl": math.nan, "bbox/APs": math.nan}
+    lines = [
+        *steps,
+        scores | {"bbox/AP": 1.0, "iteration": 40},
+        steps[-1] | {"iteration": 59},
+        scores | {"iteration": 60},
+    ]
     (folder / "metrics.json").write_text("\n".join(map(json.dumps, lines)) + '\n{"iteration": 5')
 
 

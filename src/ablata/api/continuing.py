@@ -78,7 +78,7 @@ def _recipe(ledger: Ledger, row: RunRow, trust: bool, say: Callable[[str], None]
     if row.state not in ("completed", "diverged"):
         raise SettingsError(
             "A run must have ended before a new one begins with its weights",
-            found=f"run {row.id} is {row.state}",
+            found=f"run {row.id} is {row.shown_state}",
             do=f"ablata train --resume {row.id}" if row.state != "running" else "wait for it",
         )
     recipe = restore_run(ledger, row, trust=trust, say=say)

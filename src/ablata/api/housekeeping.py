@@ -246,7 +246,7 @@ def removal_lines(planned: Removal, most: int = 8) -> Sequence[str]:
     what = f"{named} and {runs}" if named else runs
     lines = [f"{what}, {quantity(planned.total_bytes, 'B')}:"]
     lines += [
-        f"  {run.id}  {run.recipe_name}, seed {run.seed}, {run.state}, {quantity(planned.bytes[run.id], 'B')}"
+        f"  {run.id}  {run.recipe_name}, seed {run.seed}, {run.shown_state}, {quantity(planned.bytes[run.id], 'B')}"
         for run in planned.runs[:most]
     ]
     if len(planned.runs) > most:

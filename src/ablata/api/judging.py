@@ -12,7 +12,6 @@ from ablata.api.trial_logs import JudgedLog, judge_log
 from ablata.base.errors import DataError, SettingsError, listing
 from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.reports.console import plain_lines
-from ablata.reports.html import study_page
 from ablata.reports.judged import judged_view, question_of
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView
@@ -24,7 +23,7 @@ from ablata.trainers.readers.mlflow import is_database
 from ablata.trainers.readers.tables import read_table
 from ablata.trainers.readers.tensorboard import is_event_file
 from ablata.trainers.reading import read_given
-from ablata.trainers.score_table import runs_of_rows
+from ablata.trainers.score_table import has_arms_and_seeds, runs_of_rows
 from ablata.trainers.trial_log import is_trial_log, status_column
 
 if TYPE_CHECKING:
@@ -91,6 +90,8 @@ class JudgedScores:
 
     def report(self, path: str | Path) -> Path:
         """Write the page and return its path."""
+        from ablata.reports.html import study_page
+
         refuse_other_kind(Path(path), PAGE)
         write_text(Path(path), study_page(self.view))
         return Path(path)
@@ -148,10 +149,7 @@ def judge(
         _refuse_both({"control": control, "margin": margin, "score": score, "lower": lower, "noise": noise, "log": log})
         score, log = rule.metric, False
     if log is False and noise is not None:
-        raise SettingsError(
-            "The noise is given for a log of trials", found="noise for a table of arms, whose runs tell it",
-            do="leave out --noise (in Python noise), or --no-log",
-        )  # fmt: skip
+        _refuse_noise("leave out --noise (in Python noise), or --no-log")
     of_arms = {"control": control, "margin": margin, "arm_from": arm_from, "seed_from": seed_from,
                "take": None if take == "last" else take, "keep": keep or None}  # fmt: skip
     if isinstance(runs, str | Path):
@@ -163,6 +161,7 @@ def judge(
         required = bool(log or noise is not None)
         table = None if log is False else _table(path, required=required)
         if table is not None and (required or is_trial_log(table)):
+            _refuse_noise_of_arms(table, log, noise)
             why = _why_log(table, log, noise, of_arms)
             return judge_log(
                 table, path.resolve().name, score=score, lower=lower, noise=noise, command=command, why=why
@@ -178,6 +177,7 @@ def judge(
                 do="give a row with an arm, a seed and a score for each run",
             )
         if log or noise is not None or (log is None and is_trial_log(_texts(found))):
+            _refuse_noise_of_arms(_texts(found), log, noise)
             why = _why_log(_texts(found), log, noise, of_arms)
             return judge_log(_texts(found), "rows", score=score, lower=lower, noise=noise, why=why)
         given = runs_of_rows(found, "rows", score=score, arm=arm_from, seed=seed_from, take=take)
@@ -197,6 +197,18 @@ def judge(
     return JudgedScores(name, made, command, question)
 
 
+def _refuse_noise(do: str) -> None:
+    raise SettingsError(
+        "The noise is given for a log of trials", found="noise for a table of arms, whose runs tell it", do=do
+    )
+
+
+def _refuse_noise_of_arms(rows: Sequence[Mapping[str, Any]], log: bool | None, noise: float | None) -> None:
+    """Refuse a noise for runs of arms, which it would make a log of trials without being asked."""
+    if log is None and noise is not None and not is_trial_log(rows) and has_arms_and_seeds(rows):
+        _refuse_noise("leave out --noise (in Python noise); or, if each row is a change that was tried once, --log")
+
+
 def _why_log(
     rows: Sequence[Mapping[str, str]], log: bool | None, noise: float | None, of_arms: Mapping[str, Any]
 ) -> str:
@@ -212,8 +224,13 @@ def _why_log(
         raise SettingsError(
             "Only arms are kept in the ledger, and have a control or a margin; a log of trials has none",
             found=f"{listing(given)} given, and {why}, which makes it a log",
-            do=f"leave {'it' if len(given) == 1 else 'them'} out; or, to read arms, "
-            + (f"leave out {asked}" if asked else "give --no-log (in Python log=False)"),
+            do=f"leave {'it' if len(given) == 1 else 'them'} out: each change is compared with the best before it; or, "
+            "to read the rows as runs of arms, "
+            + (
+                f"leave out {asked}"
+                if asked
+                else f"--no-log --arm-from COLUMN (in Python log=False, arm_from), one of {listing(list(rows[0]))}"
+            ),
         )
     return f"read as a log of trials, since {why}"
 

@@ -67,7 +67,7 @@ def stop_run(run: str, *, ledger: Ledger | None = None) -> str:
         if row.state != "running" or row.owner is None:
             raise RecordError(
                 "Only a run that is running can be stopped",
-                found=f"run {row.id} is {row.state}",
+                found=f"run {row.id} is {row.shown_state}",
                 do="ablata runs cancel ends one that waits",
             )
         studies = [name for name in opened.runs.studies_of(row.id) if opened.studies.get(name).state == "open"]
@@ -103,7 +103,9 @@ def cancel_run(run: str, *, ledger: Ledger | None = None) -> str:
         row = opened.runs.get(run)
         if row.state != "waiting":
             do = f"ablata runs stop {row.id}" if row.state == "running" else None
-            raise RecordError("Only a run that waits can be cancelled", found=f"run {row.id} is {row.state}", do=do)
+            raise RecordError(
+                "Only a run that waits can be cancelled", found=f"run {row.id} is {row.shown_state}", do=do
+            )
         if not opened.runs.cancel(row.id):
             studies = opened.runs.studies_of(row.id)
             raise RecordError(

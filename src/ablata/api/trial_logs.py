@@ -11,7 +11,6 @@ from ablata.api.rows import ResultRows
 from ablata.base.errors import DataError
 from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.reports.console import plain_lines
-from ablata.reports.trial_log.page import trial_log_page
 from ablata.reports.trial_log.words import LogRun, TrialLogView, log_report
 from ablata.stats import Noise, TrialScore, judge_trial_log
 from ablata.trainers.git import known_commit
@@ -85,6 +84,8 @@ class JudgedLog:
 
     def report(self, path: str | Path) -> Path:
         """Write the page and return its path."""
+        from ablata.reports.trial_log.page import trial_log_page
+
         refuse_other_kind(Path(path), PAGE)
         write_text(Path(path), trial_log_page(self.view))
         return Path(path)

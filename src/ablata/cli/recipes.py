@@ -12,7 +12,6 @@ from ablata.base.quantities import quantity
 from ablata.cli.console import out, print_json
 from ablata.cli.help import CommandGroup
 from ablata.cli.settings import SettingsToChange
-from ablata.recipes.index import load_recipe, recipe_entries
 
 app = CommandGroup(help="List recipes, or show one with every setting.")
 
@@ -20,6 +19,7 @@ app = CommandGroup(help="List recipes, or show one with every setting.")
 @app.command("list")
 def list_recipes(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List all recipes with what they train."""
+    from ablata.recipes.index import recipe_entries
     from ablata.reports.console import show
 
     found = recipe_entries()
@@ -45,6 +45,7 @@ def show_recipe(
 ) -> None:
     """Show a recipe: description, every setting, and its size."""
     from ablata.base.settings import as_text, expand, json_schema, settings_hash
+    from ablata.recipes.index import load_recipe, recipe_entries
 
     made = load_recipe(recipe, overrides or [])
     if schema:

@@ -66,6 +66,7 @@ from ablata.stats import (
 )
 from ablata.stats.factors.factorial import factorial_key
 from ablata.stats.planning import MOST_SEEDS
+from ablata.stats.rounding import is_rounding
 from ablata.stats.waves import EXTENDABLE, wave_level
 
 MOST_CURVES = 3
@@ -118,6 +119,14 @@ class _Study:
             found, key=lambda one: (self.control in found[one], len(set(found[one])), len(found[one])), default=None
         )
 
+    @property
+    def noise(self) -> float | None:
+        """The noise of one run by the newest look that had any; None without one, or where it is but rounding."""
+        looks = self.replay.looks if self.replay else ()
+        noise = next((look.noise for look in reversed(looks) if look.noise), None)
+        largest = max((abs(value) for value in self.values.values() if math.isfinite(value)), default=0.0)
+        return None if noise is None or is_rounding(noise**2, largest) else noise
+
     def score(self, arm: str, seed: int) -> float | None:
         """The score of an arm at a seed; None if it is not completed or not finite."""
         run = self.runs.get((arm, seed))
@@ -147,13 +156,13 @@ def study_view(
     if (row := ledger.studies.get(name)).is_given:
         return kept_view(ledger, row)
     study = _read(ledger, name)
-    scores = {arm.name: [study.score(arm.name, seed) for seed in study.seeds] for arm in study.arms}
+    scores = {arm.name: [one.score for one in _seeds(study, arm)] for arm in study.arms}
     noisy = noisy_arm(scores, study.control)
     treatments = [arm.name for arm in study.arms if not arm.is_control]
     cells = tuple(
         corrected(
             ledger, study.row.spec, _arm(study, arm, noisy),
-            study.outcomes[arm.name].last if arm.name in study.outcomes else None, treatments,
+            study.outcomes[arm.name].last if arm.name in study.outcomes else None, treatments, study.noise,
         )
         for arm in study.arms
     )  # fmt: skip
@@ -249,7 +258,7 @@ def _reopened(study: StudyRow, arm: ArmRow, runs: Mapping[tuple[str, int], RunRo
 
 def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
     """One arm with its seeds, mean, and what the last look says of it."""
-    seeds = tuple(_seed(study, arm, place, seed) for place, seed in enumerate(study.seeds))
+    seeds = _seeds(study, arm)
     scores = [seed.score for seed in seeds if seed.score is not None]
     mean = mean_interval(scores)
     runs = [study.runs[arm.name, seed.seed] for seed in seeds if seed.state in ENDED]
@@ -309,7 +318,7 @@ def _failures(study: _Study, arm: ArmRow, runs: Sequence[RunRow]) -> Iterator[st
 
 def _reason(study: _Study, outcome: Outcome, runs: Sequence[RunRow]) -> str:
     """Why an arm ended or goes on; of one that stays undecided also what would settle it."""
-    noise = next((look.noise for look in reversed(study.replay.looks) if look.noise), None) if study.replay else None
+    noise = study.noise
     undecided = outcome.verdict is Verdict.UNDECIDED and not outcome.open and study.rule.looks
     if not undecided or noise is None or outcome.last.interval is None or outcome.last.effect is None:
         return outcome.reason
@@ -327,6 +336,10 @@ def _reason(study: _Study, outcome: Outcome, runs: Sequence[RunRow]) -> str:
     seeds = fresh if found.seeds is not None else f"more than {MOST_SEEDS} seeds"
     margin = f", or a margin of {two_digits(found.margin)}" if found.margin is not None else ""
     return f"{outcome.reason}. To settle it: {seeds}{margin}"
+
+
+def _seeds(study: _Study, arm: ArmRow) -> tuple[SeedView, ...]:
+    return tuple(_seed(study, arm, place, seed) for place, seed in enumerate(study.seeds))
 
 
 def _seed(study: _Study, arm: ArmRow, place: int, seed: int) -> SeedView:
@@ -368,7 +381,7 @@ def _plan(ledger: Ledger, study: _Study) -> PlanView:
     """What the study can find, from the noise seen so far; empty without noise or without the calibrated bound."""
     if study.factorial is not None:
         return _factorial_plan(ledger, study, study.factorial)
-    noise = next((look.noise for look in reversed(study.replay.looks) if look.noise), None) if study.replay else None
+    noise = study.noise
     arms, rule = len(study.arms) - 1, replace(rules_of(study.row.spec)[-1], margin=study.rule.margin)
     key = procedure_of(study.row.spec).calibration_key
     known = ledger.calibrations.get(key(arms, rule)) if noise and arms else None

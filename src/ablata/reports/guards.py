@@ -91,9 +91,14 @@ def _once(view: StudyView) -> bool:
 
 
 def _guard(guard: GuardView) -> str:
-    if guard.effect is None or guard.worst is None:
+    if guard.effect is None:
         return f"{guard.name} (allowed {guard.allowed}): not judged, too few runs that can be compared"
     unit = _unit(guard.unit)
+    if guard.worst is None:
+        return (
+            f"{guard.name} {guard.effect:+.3g}{unit} after {guard.seeds} seeds, allowed {guard.allowed}: not judged, "
+            "since nothing tells what chance does"
+        )
     words = {"within": "kept", "beyond": "broken", "open": "not shown"}[guard.state]
     told = f"{guard.effect:+.3g}{unit}, at worst {guard.worst:+.3g}{unit}, allowed {guard.allowed}"
     return f"{guard.name} {told}: {words} at {guard.seeds} seeds"

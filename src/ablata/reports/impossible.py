@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
 
 from ablata.base.errors import listing
 from ablata.stats.assumptions.aa_test import equal_pairs
+from ablata.stats.assumptions.units import mixed_units
 
 _FEWEST = 3
 """Runs below which equal scores may be chance."""
@@ -14,8 +14,6 @@ _FEWEST_DIFFERENCES = 4
 """The same for equal differences: where a score has few steps, three are equal now and then."""
 _MANY_STEPS = 20
 """Steps of a score between the least and the greatest run from which three equal differences are not chance."""
-_PERCENT = 20.0
-"""Times by which percentages are at least larger than shares of 1, where both are in a study."""
 _RARE = 1e-3
 """Probability below which equal scores at different seeds are not put down to the score's steps."""
 
@@ -76,7 +74,7 @@ def _seedless(scores: Scores, control: str) -> Iterator[str]:
     if _constant(base):
         yield (
             f"All {len(base)} runs of {control} have the same score. Either the seed does nothing, or the score is at "
-            "its limit: the noise is not known, and the verdicts say no more than one run of each arm."
+            "its limit: the noise is not known, and a difference says no more than one run of each arm."
         )
         return
     if stiff := [arm for arm, runs in scores.items() if arm != control and _constant(runs)]:
@@ -119,18 +117,12 @@ def _at_limit(scores: Scores, control: str, limit: float) -> Iterator[str]:
 
 def _units(scores: Scores) -> Iterator[str]:
     """Shares of 1 beside percentages: some scores up to 1, all others about a hundred times as large."""
-    known = [value for runs in scores.values() for value in runs.values()]
-    shares, percents = [value for value in known if value <= 1], [value for value in known if value > 1]
-    if not shares or not percents or min(known) < 0 or max(known) > 100 or min(percents) < _PERCENT * max(shares):
-        return
-    if not _PERCENT < median(percents) / max(median(shares), 1e-9) < 100 * 100 / _PERCENT:
-        return
-    mixed = [arm for arm, runs in scores.items() if any(value > 1 for value in runs.values())]
-    others = [arm for arm, runs in scores.items() if any(value <= 1 for value in runs.values())]
-    yield (
-        f"Some scores are shares of 1 (in {listing(others)}) and others look like percentages (in {listing(mixed)}): "
-        "write all of them in one unit."
-    )
+    mixed = mixed_units({arm: list(runs.values()) for arm, runs in scores.items()})
+    if mixed is not None:
+        yield (
+            f"Some scores are shares of 1 (in {listing(mixed.shares)}) and others look like percentages (in "
+            f"{listing(mixed.percents)}): write all of them in one unit."
+        )
 
 
 def _without_effect(scores: Scores, control: str) -> Iterator[str]:

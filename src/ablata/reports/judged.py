@@ -11,7 +11,7 @@ from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.view import ArmView, Estimate, MetricView, PlanView, RuleView, SeedView, StudyView
 from ablata.stats import FixedArm, FixedResult, Verdict, mean_interval, smallest_visible
 from ablata.stats.planning import rough_settlement
-from ablata.stats.wording import between
+from ablata.stats.wording import NO_SPREAD_SETTLES, between
 
 if TYPE_CHECKING:
     from ablata.records.ledger import Ledger
@@ -162,7 +162,7 @@ def _reason(found: FixedArm | None) -> str:
         if found.runs > 2:
             return (
                 "the noise of one run is not known, since no score or no difference varies: scores may be copies, "
-                "rounded, or of a seed that does nothing"
+                f"rounded, or of a seed that does nothing. {NO_SPREAD_SETTLES}"
             )
         return "the noise of one run is not known: too few runs, or no score or difference varies"
     return f"the difference is {between(found.interval)}"

@@ -12,12 +12,12 @@ from ablata.reports.figures import Figures, clean
 from ablata.reports.guards import guard_words
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.standing.words import test_words, warned_words
-from ablata.reports.study import cost_words
 from ablata.reports.view import ArmView, StudyView
 from ablata.reports.words import (
     SIGNS,
     answer,
     change_words,
+    cost_words,
     glossary,
     plan_words,
     reading_words,

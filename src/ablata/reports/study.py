@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from ablata.base.quantities import counted, duration, quantity
+from ablata.base.quantities import counted, duration
 from ablata.reports.aa import aa_words
 from ablata.reports.factorial.drawing import factorial_sections
 from ablata.reports.figures import Figures, ratio
@@ -29,7 +29,7 @@ from ablata.reports.sections import (
 )
 from ablata.reports.standing.words import standing_words
 from ablata.reports.view import COSTS, ArmView, StudyView
-from ablata.reports.words import change_words, glossary, reading_words, verdict_words
+from ablata.reports.words import change_words, cost_words, glossary, reading_words, verdict_words
 
 MANY_PANELS = 24
 """From this number of panels on, curves show mean and band only, so that a page stays small."""
@@ -203,16 +203,6 @@ def changes_table(view: StudyView) -> TableSection | None:
     return TableSection(
         title="What the arms change", ident="changes", columns=columns, rows=rows, caption=caption, folded=True
     )
-
-
-def cost_words(kind: str, arm: ArmView, control: ArmView | None) -> str:
-    """Write a cost (a name of `COSTS`): the control's own in its unit, an arm's as a ratio to the control's."""
-    if control is not None and not arm.is_control:
-        return ratio(getattr(arm.cost.ratios(control.cost), kind))
-    value = getattr(arm.cost, kind)
-    if kind == "seconds":
-        return duration(value)
-    return quantity(value, "B") if kind == "memory" else quantity(value)
 
 
 def cost_bars(view: StudyView) -> GridSection | None:

@@ -27,9 +27,8 @@ from ablata.reports.guards import guard_words
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.run_views import RunView
 from ablata.reports.standing.words import warned_words
-from ablata.reports.study import cost_words
 from ablata.reports.view import ArmView, CompareView, StudyView, as_json
-from ablata.reports.words import SIGNS, answer, plan_words, reading_words, rule_words, verdict_words
+from ablata.reports.words import SIGNS, answer, cost_words, plan_words, reading_words, rule_words, verdict_words
 
 STYLES = {
     "better": "bold cyan",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ablata.base.errors import listing
+from ablata.base.quantities import duration, quantity
 from ablata.reports.aa import aa_answer
-from ablata.reports.figures import Figures
+from ablata.reports.figures import Figures, ratio
 from ablata.reports.guards import guarded_end
 from ablata.reports.pick import pick_answer, pick_rule, pick_terms, share
 from ablata.reports.view import DECIDED, VERDICTS, ArmView, ChangeView, StudyView
@@ -131,6 +132,8 @@ def _finding(arm: ArmView, view: StudyView, figures: Figures) -> str:
         return f" {leans} equivalent within ±{figures.amount(view.margin)}{told}"
     size = f" by {figures.amount(arm.effect.value)}" if arm.effect else ""
     span = figures.span(arm.effect, sign=True)
+    if span and not view.metric.higher_is_better:
+        span = f"({'lower' if arm.verdict == 'better' else 'higher'} {view.metric.name}: {span})"
     told = " (exploratory: no claim)" if arm.exploratory else ""
     return f" {leans} {arm.verdict}{size}" + (f" {span}" if span else "") + told + guarded_end(arm)
 
@@ -234,7 +237,9 @@ def rule_words(view: StudyView) -> str:
     if view.aa is not None:
         return f"the control alone, {rule.seeds} runs; the rule by which studies of it would be judged is tried on them"
     matters = _matters(view, figures)
-    better = f"{'higher' if view.metric.higher_is_better else 'lower'} {view.metric.name} is better"
+    better = f"higher {view.metric.name} is better"
+    if not view.metric.higher_is_better:
+        better = f"lower {view.metric.name} is better, so that an effect (arm minus control) below 0 is a gain"
     if rule.mode == "declared":
         return (
             f"{better}; {matters}; {rule.seeds} seeds an arm, judged once, by a rule that was declared before the "
@@ -357,3 +362,13 @@ def _added(base: ArmView, arm: ArmView) -> tuple[ChangeView, ...]:
         for change in arm.changes
         if known.get(change.key) != change.new
     )
+
+
+def cost_words(kind: str, arm: ArmView, control: ArmView | None) -> str:
+    """Write a cost (a name of `COSTS`): the control's own in its unit, an arm's as a ratio to the control's."""
+    if control is not None and not arm.is_control:
+        return ratio(getattr(arm.cost.ratios(control.cost), kind))
+    value = getattr(arm.cost, kind)
+    if kind == "seconds":
+        return duration(value)
+    return quantity(value, "B") if kind == "memory" else quantity(value)

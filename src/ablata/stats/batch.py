@@ -6,6 +6,7 @@ import numpy as np
 
 from ablata.stats.items.moderation import ItemEvidence, moderate_items
 from ablata.stats.moderation import Residuals, moderate
+from ablata.stats.rounding import is_rounding, is_same
 from ablata.stats.rule import Rule
 from ablata.stats.table import Bools, Floats
 
@@ -39,6 +40,7 @@ class StudyBatch:
         self._total = np.zeros((studies, arms + 1))
         self._sums = {name: np.zeros(studies) for name in ("ss", "df", "arms_ss", "arms_df", "per_arm", "steps")}
         self._history = np.zeros(studies) if history is None else history
+        self._scores: list[Floats] = []
 
     def add(self, row: Floats) -> None:
         """Take the scores of the next seed, (studies, 1 + arms); those of closed arms are not used."""
@@ -47,6 +49,8 @@ class StudyBatch:
         if n > 1:
             self._add_residual(row - self._total / (n - 1), (n - 1) / n)
         self._total += row
+        if self.version > 2:
+            self._scores.append(row)
         off = row[:, 1:] - row[:, :1] - self.effect
         self.effect += off / n
         self._squares += (n - 1) / n * np.square(off)
@@ -70,7 +74,20 @@ class StudyBatch:
             self._sums[name] += value
 
     def variance(self) -> tuple[Floats, Floats]:
-        """Return variance and degrees of freedom of one difference, (studies, arms) each; two rows at least."""
+        """Return variance and degrees of freedom of one difference, (studies, arms) each; two rows at least.
+
+        A variance is NaN where there is no spread to tell it by, see `contrasts`.
+        """
+        variance, dof = self._moderated()
+        if self.version > 2:
+            largest = np.max([np.abs(row).max(axis=1, keepdims=True) for row in self._scores], axis=0)
+            for study, arm in np.argwhere(is_rounding(variance, largest)):
+                control, own = (np.array([row[study, at] for row in self._scores]) for at in (0, arm + 1))
+                if not is_same(control, own, self.rule.margin):
+                    variance[study, arm] = np.nan
+        return variance, dof
+
+    def _moderated(self) -> tuple[Floats, Floats]:
         n, own = np.float64(self.rows), self._squares / (self.rows - 1)
         if self.evidence is not None:
             return moderate_items(own, n, self.evidence.items.at(self.rows).of(self.open), self.evidence.prior)

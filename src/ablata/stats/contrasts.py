@@ -2,7 +2,9 @@
 
 The model is y[a, s] = mu_a + u_s + e[a, s]: the seed's shared part u_s drops out of every difference, and the residual
 variance s_e^2 is pooled over all arms; see `moderation` for how it and an arm's own variance make that of a difference.
-Equivalence is two one-sided tests (Schuirmann 1987).
+Equivalence is two one-sided tests (Schuirmann 1987). From version 3 of the rule on, an arm whose differences have no
+spread at all, where nothing else tells the noise either, has no variance: without noise everything would be a verdict.
+An arm that is the control's own training has none to be uncertain about, see `rounding.is_same`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from numpy.typing import ArrayLike
 from ablata.stats.distributions import student
 from ablata.stats.items.moderation import ItemEvidence, moderate_items
 from ablata.stats.moderation import Residuals, history_trust, moderate, pooled
+from ablata.stats.rounding import is_rounding, is_same
 from ablata.stats.rule import RULE_VERSION, Rule
 from ablata.stats.table import Floats, Table
 
@@ -40,7 +43,7 @@ class Contrasts:
     Attributes:
         pairs: seeds n at which both the arm and the control finished.
         effect: d, mean difference arm minus control over these seeds, in the metric's units.
-        variance: V, moderated variance of one difference.
+        variance: V, moderated variance of one difference; NaN too where there is no spread to tell it by.
         dof: nu, degrees of freedom of `variance`.
         se: standard error of the effect, sqrt(V / n).
         p_difference: two-sided p of "no difference".
@@ -133,6 +136,14 @@ def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION, evidence: I
         welch = _welch_dof(spread_arm, spread_control, n) if version == 1 else n - 1
         dof = np.where(apart, welch, dof)
         unit = np.where(apart, np.sqrt((spread_arm + spread_control) / 2), unit)
+    if version > 2:
+        largest = _largest(table.scores)
+        still = is_rounding(variance, largest)
+        for arm in np.flatnonzero(still):
+            use = both[:, arm]
+            still[arm] = not is_same(control[use, 0], arms[use, arm], rule.margin)
+        variance = np.where(still, np.nan, variance)
+        effect = np.where(still & is_rounding(np.square(effect), largest), 0.0, effect)
     se = np.sqrt(variance / np.maximum(n, 1))
     return Contrasts(
         pairs=n,
@@ -162,6 +173,10 @@ def upper_tail(distance: ArrayLike, se: ArrayLike, dof: ArrayLike) -> Floats:
     limit = np.where((apart == 0) | np.isnan(apart), apart, np.copysign(np.inf, apart))
     t = np.divide(apart, error, out=limit, where=(error > 0) | np.isnan(error))
     return student.tail(t, dof)
+
+
+def _largest(scores: Floats) -> float:
+    return float(np.nanmax(np.abs(scores), initial=0.0))
 
 
 def _mean_and_variance(values: Floats, use: np.ndarray) -> tuple[Floats, Floats]:

@@ -39,18 +39,19 @@ class Corrected:
 
     Attributes:
         effect: arm minus control, in the metric's units.
-        power: share of such studies that find a true effect of this size.
+        power: share of such studies that find a true effect of this size, at the noise that a plan reckons with too.
     """
 
     effect: float
     power: float
 
 
-def corrected_effect(look: ArmLook, arms: int, rule: Rule, calibration: Calibration) -> Corrected | None:
+def corrected_effect(look: ArmLook, noise: float, arms: int, rule: Rule, calibration: Calibration) -> Corrected | None:
     """Return the corrected effect of an arm that is better or worse; None for any other.
 
     Args:
         look: the arm's last.
+        noise: of one run, > 0, by which `plan` says what the study finds.
         arms: K, without the control.
         rule: that the verdict was given by.
         calibration: its bound.
@@ -62,16 +63,17 @@ def corrected_effect(look: ArmLook, arms: int, rule: Rule, calibration: Calibrat
         return None
     one = np.float64
     low = min(abs(end) for end in look.interval)
-    size, power = corrected_sizes(
-        one(abs(look.effect)), one(low), one(look.se), one(look.pairs), arms, rule, calibration
+    size = corrected_sizes(one(abs(look.effect)), one(low), one(look.se), one(look.pairs), arms, rule, calibration)
+    _, _, power = _selection(arms, _plain(rule), calibration)
+    return Corrected(
+        effect=float(np.copysign(size, look.effect)), power=float(np.interp(float(size) / noise, _GRID, power))
     )
-    return Corrected(effect=float(np.copysign(size, look.effect)), power=float(power))
 
 
 def corrected_sizes(
     size: Values, low: Values, se: Values, pairs: Values, arms: int, rule: Rule, calibration: Calibration
-) -> tuple[Floats, Floats]:
-    """Return the corrected sizes of many effects that were found, and the shares of studies that find so much.
+) -> Floats:
+    """Return the corrected sizes of many effects that were found.
 
     Args:
         size: |effect| as measured.
@@ -80,12 +82,11 @@ def corrected_sizes(
         pairs: seeds.
         arms, rule, calibration: as for `corrected_effect`.
     """
-    shown, noise, power = _selection(arms, _plain(rule), calibration)
+    shown, noise, _ = _selection(arms, _plain(rule), calibration)
     measured = se * np.sqrt(pairs / 2) / noise**NOISE_POWER
     units = np.asarray(size / measured, dtype=np.float64)
     found = np.where(units < shown[-1], np.interp(units, shown, _GRID), units) * measured
-    effect = np.maximum(np.minimum(found, size), low)
-    return effect, np.interp(effect / measured, _GRID, power)
+    return np.asarray(np.maximum(np.minimum(found, size), low), dtype=np.float64)
 
 
 def _plain(rule: Rule) -> Rule:

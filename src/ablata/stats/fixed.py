@@ -20,6 +20,7 @@ from ablata.stats.calibration import LOG_SPREAD, calibrate
 from ablata.stats.contrasts import contrasts, t_quantile, upper_tail
 from ablata.stats.distributions import student
 from ablata.stats.jsonable import Jsonable
+from ablata.stats.rounding import is_rounding
 from ablata.stats.rule import Rule, Verdict, verdict_of
 from ablata.stats.table import Floats, Table
 
@@ -27,8 +28,6 @@ PRIOR_DF = 4.0
 _STUDIES = 20_000
 _MOST_DRAWS = 12_000_000
 """Random numbers to spend on the bound of pairs: tables of many arms and seeds are simulated less often."""
-_ROUNDING = 1e-9
-"""Spread, as a share of the scores' size, below which it is the rounding of the numbers and not noise."""
 _ENOUGH_SEEDS = 50
 """Seeds from which on the bound of pairs is that of any more, as far as the simulation tells (1 to 19 arms)."""
 
@@ -104,7 +103,7 @@ def judge_groups(
     effect = means[1:] - means[0]
     free = int((sizes - 1).sum())
     # Without any noise there is nothing to judge by: the runs are copies, or the score cannot change.
-    if free < 2 or _is_rounding(float(squares.sum()), np.concatenate(groups)):
+    if free < 2 or is_rounding(squares.sum() / free, np.abs(np.concatenate(groups)).max()):
         lone = tuple(
             _arm(size, value, None, None, None, margin, True) for size, value in zip(sizes[1:], effect, strict=True)
         )
@@ -144,7 +143,7 @@ def judge_pairs(
     known = np.isfinite(values)
     table = Table(np.where(known, values, np.nan), ~known, np.ones_like(known), np.zeros_like(known))
     found = contrasts(table, _rule_of_pairs(len(rows), alpha, margin))
-    noisy = found.residual.variance is not None and not _is_rounding(found.residual.ss, values[known])
+    noisy = bool(np.isfinite(found.se).any())
     bound = _bound_of_pairs(table.arms, len(rows), alpha) if noisy else None
     judged = []
     for index in range(table.arms):
@@ -196,11 +195,6 @@ def _arm(
         p_difference=p_difference,
         interval=(float(effect - half), float(effect + half)),
     )
-
-
-def _is_rounding(squares: float, scores: Floats) -> bool:
-    """Whether a sum of squares is none: differences of 1.2 are not equal to the last bit of their numbers."""
-    return squares <= len(scores) * (_ROUNDING * float(np.abs(scores).max())) ** 2
 
 
 def _moderated(squares: Floats, sizes: np.ndarray) -> tuple[Floats, Floats]:

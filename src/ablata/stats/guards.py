@@ -23,6 +23,7 @@ from ablata.stats.calibration import GROWTH, STUDIES, Calibration, calibration_k
 from ablata.stats.contrasts import contrasts, t_quantile, upper_tail
 from ablata.stats.distributions import student
 from ablata.stats.jsonable import Jsonable
+from ablata.stats.rounding import is_rounding
 from ablata.stats.rule import RULE_VERSION, Rule
 from ablata.stats.table import Floats, Table
 
@@ -36,8 +37,9 @@ class GuardedArm(Jsonable):
         seeds: pairs that count.
         rows: whole rows of seeds at that look; 0 before the first.
         effect: arm minus control, in the unit of what is allowed; None with fewer than two pairs.
-        worst: the worst difference that is compatible with the runs at the study's level; None as for `effect`.
-        p: of "worse than allowed"; None as for `effect`.
+        worst: the worst difference that is compatible with the runs at the study's level; None as for `effect`, and
+            where the runs show no spread.
+        p: of "worse than allowed"; None as for `worst`.
     """
 
     state: Literal["within", "beyond", "open"]
@@ -91,6 +93,7 @@ def judge_guard(
     allowed: float,
     higher_is_better: bool,
     percent: bool = False,
+    exact: bool = False,
 ) -> tuple[GuardedArm, ...]:
     """Say which arms stay within a guardrail, look by look; the first answer of an arm stays.
 
@@ -102,6 +105,7 @@ def judge_guard(
         allowed: by how much an arm may be worse, above 0, in the quantity's unit.
         higher_is_better: False for a cost.
         percent: whether it is in percent of the control's mean at each look; then effects are, too.
+        exact: chance has no part in the quantity, as in a number of parameters: it is judged without spread too.
 
     Returns:
         One value an arm, in the order of the columns.
@@ -112,7 +116,7 @@ def judge_guard(
     if not (math.isfinite(allowed) and allowed > 0):
         raise ValueError(f"`allowed` must be finite and > 0, in the quantity's unit, got {allowed}")
     values = np.asarray(scores, dtype=np.float64)
-    plain = replace(_plain(rule), higher_is_better=higher_is_better)
+    plain = replace(_plain(rule), margin=allowed, higher_is_better=higher_is_better)
     judged = [GuardedArm(state="open", seeds=0)] * (int(values.shape[1]) - 1)
     for rows in rule.looks:
         if rows > len(values):
@@ -121,7 +125,7 @@ def judge_guard(
         scale = abs(float(known[:, 0].mean())) / 100 if percent and len(known) else 1.0
         if len(known) < 2 or not scale:
             continue
-        new = _look(known / scale, plain, calibration, allowed)
+        new = _look(known / scale, plain, calibration, allowed, exact=exact)
         # One that has no pair in the newest row has been looked at with all it has.
         fresh = np.full(len(new), len(rule.looks) == 1) | ~np.isnan(values[rows - 1, 1:] - values[rows - 1, 0])
         judged = [
@@ -131,17 +135,17 @@ def judge_guard(
     return tuple(judged)
 
 
-def _look(values: Floats, rule: Rule, calibration: Calibration, allowed: float) -> list[GuardedArm]:
+def _look(values: Floats, rule: Rule, calibration: Calibration, allowed: float, *, exact: bool) -> list[GuardedArm]:
     """Return how arms stand after one look at (rows, 1 + arms) with a value of the control in each row."""
     found = contrasts(Table.of(values, diverged=np.isnan(values)), rule, calibration.version)
     sign, once = -1.0 if rule.higher_is_better else 1.0, len(rule.looks) == 1
     judged = []
     for arm in range(values.shape[1] - 1):
         seeds, se, dof = int(found.pairs[arm]), float(found.se[arm]), float(found.dof[arm])
-        if seeds < 2 or math.isnan(se):
-            judged.append(GuardedArm(state="open", seeds=seeds))
+        if seeds < 2 or (math.isnan(se) and not exact):
+            judged.append(GuardedArm(state="open", seeds=seeds, effect=float(found.effect[arm]) if seeds > 1 else None))
             continue
-        effect = float(found.effect[arm])
+        effect, se = float(found.effect[arm]), 0.0 if math.isnan(se) else se
         # Where few runs can be compared the bound is that of so many seeds, which is stricter.
         bound = calibration.bound_at(seeds, rule) if once or seeds >= rule.first_look else 0.0
         p = float(upper_tail(allowed - sign * effect, se, dof))
@@ -164,6 +168,10 @@ class PooledDifference(Jsonable):
     effect: float
     low: float
     high: float
+
+    def is_still(self, size: float) -> bool:
+        """Whether the runs showed no spread; `size` is that of their values."""
+        return bool(is_rounding(((self.high - self.low) / 2) ** 2, size))
 
 
 def pooled_difference(

@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike
 from ablata.stats.contrasts import pooled_residual
 from ablata.stats.distributions.gamma import chi_square_quantile
 from ablata.stats.jsonable import Jsonable
+from ablata.stats.rounding import is_rounding
 from ablata.stats.rule import History
+from ablata.stats.table import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,7 @@ class Noise(Jsonable):
     """Estimated noise of one run.
 
     Attributes:
-        variance: s_e^2, in squared units of the metric.
+        variance: s_e^2, in squared units of the metric; 0: the runs showed no spread, which tells nothing of it.
         df: its degrees of freedom, > 0.
         paired: False if it comes from one recipe alone and so still holds the seed's shared part: an upper bound.
     """
@@ -58,19 +60,25 @@ def noise_from_scores(scores: ArrayLike) -> Noise:
         known = values[~np.isnan(values)]
         if len(known) < 2:
             raise ValueError(f"noise needs at least two seeds, got {len(known)}")
-        return Noise(variance=float(known.var(ddof=1)), df=len(known) - 1.0, paired=False)
+        return Noise(variance=_seen(float(known.var(ddof=1)), known), df=len(known) - 1.0, paired=False)
     residual = pooled_residual(values)
     if residual.variance is None:
         raise ValueError("noise needs at least two recipes at two common seeds")
-    return Noise(variance=residual.variance, df=residual.df)
+    return Noise(variance=_seen(residual.variance, values), df=residual.df)
+
+
+def _seen(variance: float, scores: Floats) -> float:
+    """Return a variance, 0 where it is that of rounding alone."""
+    return 0.0 if is_rounding(variance, np.nanmax(np.abs(scores))) else variance
 
 
 def pool_noise(noises: Iterable[Noise]) -> History | None:
     """Pool the noise of earlier studies of the same recipe family, metric and epochs, weighted by degrees of freedom.
 
-    Estimates from a single recipe are left out, since they hold the seed's part. Returns None if nothing is left.
+    Estimates from a single recipe are left out, since they hold the seed's part, and those without any spread, where
+    the seed did nothing. Returns None if nothing is left.
     """
-    kept = [noise for noise in noises if noise.paired]
+    kept = [noise for noise in noises if noise.paired and noise.variance > 0]
     if not kept:
         return None
     df = sum(noise.df for noise in kept)

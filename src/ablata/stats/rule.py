@@ -14,7 +14,7 @@ from ablata.stats.jsonable import Jsonable
 
 HISTORY_DF_CAP = 20
 
-RULE_VERSION = 2
+RULE_VERSION = 3
 """The version that new studies are made with; `ablata.stats.versions` says how each judges."""
 
 

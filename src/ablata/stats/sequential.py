@@ -155,9 +155,9 @@ def _decide(table: Table, rule: Rule, calibration: Calibration, evidence: ItemEv
 def _arm(column: int, table: Table, numbers: Contrasts, rule: Rule, calibration: Calibration) -> _Arm:
     at = column - 1
     only_arm, only_control, both = table.divergences(column)
-    pairs, effect = int(numbers.pairs[at]), float(numbers.effect[at])
+    pairs, effect, se = int(numbers.pairs[at]), float(numbers.effect[at]), float(numbers.se[at])
     p_difference, p_equivalence = float(numbers.p_difference[at]), float(numbers.p_equivalence[at])
-    bound = calibration.bound_at(pairs, rule) if pairs in rule.looks else None
+    bound = calibration.bound_at(pairs, rule) if pairs in rule.looks and not math.isnan(se) else None
     return _Arm(
         column=column,
         paired=not bool(table.unpaired[column]),
@@ -165,7 +165,7 @@ def _arm(column: int, table: Table, numbers: Contrasts, rule: Rule, calibration:
         pairs=pairs,
         within=pairs + rule.seeds - table.seeds,
         effect=effect,
-        se=float(numbers.se[at]),
+        se=se,
         dof=float(numbers.dof[at]),
         p_difference=p_difference,
         p_equivalence=p_equivalence,
@@ -204,6 +204,7 @@ def _arm_look(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Cal
             rule,
             rows=rows,
             finished=arm.pairs,
+            effect=arm.effect,
             divergence=arm.divergence,
             interval=interval,
             going_on=going_on,
@@ -225,7 +226,7 @@ def _futility(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Cal
         # One more run may tell an arm that fails from one that failed once.
         lone = 0 < arm.divergence.arm < UNSTABLE_AT and arm.divergence.control == arm.divergence.both == 0
         return None if lone else wording.divergence_futility(arm.within, rule)
-    if arm.pairs not in rule.looks:
+    if arm.bound is None:
         return None
     bound = calibration.bound_at(arm.within, rule)
     share = arm.pairs / arm.within

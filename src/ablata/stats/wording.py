@@ -6,6 +6,12 @@ from ablata.base.quantities import counted, two_digits
 from ablata.stats.results import Divergence
 from ablata.stats.rule import Mode, Rule, Verdict
 
+NO_SPREAD_SETTLES = (
+    "To settle it: let the seed reach the training, or take a score of finer steps or more test items. If chance has "
+    "no part in the score (a size, a count), this difference is simply what it is"
+)
+"""What is said of runs without any spread."""
+
 
 def seeds(count: int) -> str:
     """Return `1 seed`, `2 seeds`."""
@@ -23,6 +29,7 @@ def reason(
     *,
     rows: int,
     finished: int,
+    effect: float,
     divergence: Divergence,
     interval: tuple[float, float] | None,
     going_on: bool,
@@ -35,6 +42,7 @@ def reason(
         rule: the study's rule.
         rows: whole seed rows seen.
         finished: seeds at which the arm and the control finished.
+        effect: arm minus control, NaN without one.
         divergence: diverged runs.
         interval: of the effect, or None when no verdict can fall at this look.
         going_on: the arm runs at the next seed.
@@ -53,11 +61,21 @@ def reason(
         needed = f"the first one needs {seeds(rule.first_look)} and the study has {rule.seeds}"
         return f"no verdict: {needed}; ask again with more"
     state = f"open after {rows} of {seeds(rule.seeds)}" if going_on else f"undecided after {where}"
+    if interval is None and finished >= rule.first_look:
+        return f"{state}: {no_spread(effect)}" + ("" if going_on else f". {NO_SPREAD_SETTLES}")
     if interval is None:
         so_far = f"{both_finished(finished)}, and " if finished < rows else ""
         return f"{state}: {so_far}the first verdict needs {rule.first_look}"
     beyond = "" if rule.margin is None else f", and it may be more than the margin of {rule.margin:g}"
     return f"{state}: the difference is {between(interval)}; it may be 0{beyond}"
+
+
+def no_spread(effect: float) -> str:
+    """Say that an arm cannot be judged, since its differences to the control do not vary."""
+    return (
+        f"the difference is {'0' if effect == 0 else two_digits(effect, '+')} at every seed, and without any spread "
+        "nothing tells what chance alone does"
+    )
 
 
 def between(interval: tuple[float, float] | None) -> str:

@@ -91,10 +91,10 @@ def cached_calibration(ledger: Ledger, arms: int, rule: Rule, judge: Procedure) 
     return _cached(ledger, judge.calibration_key(arms, rule), lambda: judge.calibrate(arms, rule))
 
 
-def cached_items_calibration(ledger: Ledger, arms: int, rule: Rule, prior: ItemPrior) -> Calibration:
+def cached_items_calibration(ledger: Ledger, arms: int, rule: Rule, prior: ItemPrior, version: int) -> Calibration:
     """Return the bound of a study whose noise is read from its items, simulated once for each ledger."""
-    key = items_calibration_key(arms, rule, prior)
-    return _cached(ledger, key, lambda: calibrate_items(arms, rule, prior))
+    key = items_calibration_key(arms, rule, prior, version=version)
+    return _cached(ledger, key, lambda: calibrate_items(arms, rule, prior, version=version))
 
 
 def cached_factorial_calibration(ledger: Ledger, design: Design, rule: Rule) -> Calibration:
@@ -150,7 +150,7 @@ def assess(ledger: Ledger, name: str) -> Assessment:
         going_on = _GoingOn(study, present, cells, values, found.replay, items, earlier, wave, guards)
         earlier = wave.rule.seeds
         if isinstance(items, NoiseItems):
-            calibration = cached_items_calibration(ledger, len(wave.arms), wave.rule, items.prior)
+            calibration = cached_items_calibration(ledger, len(wave.arms), wave.rule, items.prior, judge.version)
         else:
             calibration = cached_calibration(ledger, len(wave.arms), wave.rule, judge)
         found = going_on.judge(calibration, judge)
@@ -282,7 +282,8 @@ def _assess_cells(
     rule = judged_rule(study.spec, scores[:, 0].tolist(), rule)
     found = None
     if used:
-        found = judge_factorial(scores, design, rule, cached_factorial_calibration(ledger, design, rule))
+        bound = cached_factorial_calibration(ledger, design, rule)
+        found = judge_factorial(scores, design, rule, bound, procedure_of(study.spec).version)
     margin = rule.margin if PERCENT in study.spec else None
     return Assessment(rows, tuple(arm.name for arm in columns[1:]), None, found, margin, tuple(apart))
 

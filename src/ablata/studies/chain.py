@@ -55,7 +55,7 @@ def parent_folder(ledger: Ledger, recipe: Recipe, run: RunRow) -> Path | None:
     if parent is None or parent.state != "completed":
         raise RecordError(
             "A run's parent must have completed",
-            found=f"run {run.id} has parent {run.parent or 'none'}{f', {parent.state}' if parent else ''}",
+            found=f"run {run.id} has parent {run.parent or 'none'}{f', {parent.shown_state}' if parent else ''}",
             do="train the whole chain: ablata train RECIPE",
         )
     return ledger.files.bring(parent, weights=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ablata.records.ledger import Ledger
-from ablata.records.questions.judged import comparable_in_time, judged_values
+from ablata.records.questions.judged import EXACT, comparable_in_time, judged_values
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.stats import Calibration, Outcome, Replay, Rule, Verdict
 from ablata.stats.guards import GuardedArm, judge_guard
@@ -63,6 +63,7 @@ class Guardrails:
             judged = judge_guard(
                 table, self.rule, self.calibration, allowed=float(guard["allowed"]),
                 higher_is_better=bool(guard["higher_is_better"]), percent=bool(guard["percent"]),
+                exact=guard["key"] in EXACT,
             )  # fmt: skip
             for arm, one in zip(columns[1:], judged, strict=True):
                 found[arm.name] += (one,)

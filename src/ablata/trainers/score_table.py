@@ -85,6 +85,12 @@ def runs_of_rows(
     return GivenRuns(runs=tuple(_without_repeats(runs, name, notes)), score=name, notes=(*notes, *guessed))
 
 
+def has_arms_and_seeds(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether columns of a table have usual names of an arm and of a seed: a line is a run of an arm."""
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    return _known(names, _ARMS) is not None and _known(names, SEED_COLUMNS) is not None
+
+
 def _refuse_no_numbers(
     rows: Sequence[Mapping[str, Any]], runs: Sequence[GivenRun], names: Sequence[str], source: str
 ) -> None:

@@ -111,7 +111,7 @@ def test_an_arm_that_failed_for_a_reason_outside_it_is_run_again_as_asked(
     (folder / "train.py").write_text(
         "import os, sys\nseed, width = map(int, sys.argv[1:])\n"
         "if width > 16 and not os.path.exists('mounted'): sys.exit('No space left on device')\n"
-        "print('val_acc:', width + seed % 2 / 10)\n"
+        "print('val_acc:', width + (seed * width // 8) % 5 / 10)\n"
     )
     arms = [f"{sys.executable} train.py {{seed}} 16", "--arm", f"wide={sys.executable} train.py {{seed}} 64"]
     said = compare("--seeds", "4", "--name", "width", *arms)
@@ -144,7 +144,7 @@ def test_an_arm_can_be_a_git_branch(folder: Path, home: Path, compare: Callable[
     _git(folder, "add", ".")
     _git(folder, "commit", "-qm", "first")
     _git(folder, "checkout", "-qb", "idea")
-    (folder / "train.py").write_text(SCRIPT.replace("5 * args.mixup", "4"))
+    (folder / "train.py").write_text(SCRIPT.replace("5 * args.mixup", "4 + random.Random(args.seed + 7).gauss(0, 0.1)"))
     _git(folder, "commit", "-qam", "an idea")
     _git(folder, "checkout", "-q", "main")
     said = compare("--seeds", "3", CONTROL, "--arm", "new=git:idea")
@@ -234,6 +234,13 @@ def test_a_seed_that_does_nothing_and_a_loss_without_a_direction_are_told(
     (folder / "train.py").write_text("import sys\nprint('val_acc:', 90 + len(sys.argv))\nprint('loss: 1')")
     said = compare("--seeds", "3", CONTROL, f"{CONTROL} --mixup 0.9")
     assert "All 3 runs of control have the same score" in said.out
+    assert "mixup-0.9 is undecided" in said.out
+    assert "+2 at every seed, and without any spread nothing tells what chance alone does. To settle it:" in said.err
+    (folder / "train.py").write_text(
+        "import sys\nseed = float(sys.argv[2])\nprint('val_acc:', 90 + seed if sys.argv[3:] else (90 + seed) / 100)"
+    )
+    mixed = compare("--seeds", "3", CONTROL, f"{CONTROL} --mixup 0.9")
+    assert (mixed.status, "shares of 1 in control (0.9), percentages in mixup-0.9 (9" in mixed.err) == (1, True)
     loss = ablata("compare", "--score", "loss", CONTROL, f"{CONTROL} --mixup 0.9")
     assert loss.status == 2
     assert "--higher" in loss.err

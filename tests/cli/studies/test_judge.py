@@ -62,9 +62,10 @@ def test_mistakes_are_told_in_words_with_exit_2(
         ("results.csv", "--control", "bas"): "one of",
         ("results.csv", "--score", "loss"): "a score named loss",
         ("results.csv", "--margin", "0"): "above 0",
-        ("results.csv", "--margin", "1", "--noise", "1"): "margin given, and noise is given, which makes it a log",
+        ("results.csv", "--noise", "1"): "leave out --noise (in Python noise); or, if each row is",
+        ("results.csv", "--margin", "1", "--log"): "margin given, and log is given, which makes it a log",
         ("results.csv", "--no-log", "--noise", "1"): "leave out --noise",
-        ("log.tsv", "--margin", "1"): "the column status says what was kept, which makes it a log",
+        ("log.tsv", "--margin", "1"): "--no-log --arm-from COLUMN (in Python log=False, arm_from), one of commit,",
         ("mixed.csv",): "row 1: 0.95 and row 2: 94.6%",
         ("folder",): "files of figures",
     }

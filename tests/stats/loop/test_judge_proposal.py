@@ -76,13 +76,20 @@ def test_a_margin_shows_equivalence_and_who_seeks_it_gets_more_runs() -> None:
     )
 
 
-def test_runs_without_noise_decide_by_themselves() -> None:
-    flat = dict.fromkeys(range(6), 0.5)
-    assert decided(RULE, [0.5], flat).outcome == "discard"
+def test_runs_without_noise_keep_nothing_and_decided_by_themselves_in_the_first_version() -> None:
+    flat = dict.fromkeys(range(7), 0.5)
+    for rule in (RULE, replace(RULE, version=1)):
+        assert decided(rule, [0.5], flat).outcome == "discard"
     level = RULE.level
-    kept = judge_proposal(RULE, Evidence(baseline=dict.fromkeys(range(7), 0.5), proposal={0: 0.6, 1: 0.6}), level)
+    two = Evidence(baseline=flat, proposal={0: 0.6, 1: 0.6})
+    kept = judge_proposal(replace(RULE, version=1), two, level)
     assert isinstance(kept, Decision)
     assert (kept.outcome, kept.interval) == ("keep", pytest.approx((0.1, 0.1)))
+    assert isinstance(judge_proposal(RULE, two, level), More), "a further run may differ"
+    ended = judge_proposal(RULE, Evidence(baseline=flat, proposal=dict.fromkeys(range(3), 0.6 + 1e-12)), level)
+    assert isinstance(ended, Decision)
+    assert (ended.outcome, ended.verdict, ended.interval) == ("undecided", "undecided", None)
+    assert "+0.1, and runs of equal code score the same" in ended.reason
 
 
 def test_a_rule_is_stored_and_wrong_use_is_refused() -> None:

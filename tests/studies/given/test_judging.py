@@ -67,6 +67,17 @@ def test_runs_without_any_noise_decide_nothing() -> None:
         assert [arm.verdict for arm in judge_given(given(scores)).result.arms] == ["undecided"]
 
 
+def test_shares_beside_percentages_are_refused_and_a_training_that_collapsed_is_not() -> None:
+    for better, worse, refused in (((0.9, 0.91), (91.0, 92.0), True), ((70.0, 72.0), (1.0, 1.0), False)):
+        scores = given({"base": list(better), "wide": list(worse)})
+        if refused:
+            with pytest.raises(DataError, match=r"one unit\n.*shares of 1 in base \(0.9\), percentages in wide \(91\)"):
+                judge_given(scores)
+            judge_given(scores, higher_is_better=False)
+        else:
+            judge_given(scores)
+
+
 def test_a_name_that_sounds_like_a_loss_asks_for_its_direction() -> None:
     for name in ("loss", "val_loss", "eval/error", "rmse", "val_bpb", "perplexity"):
         with pytest.raises(DataError, match="which scores are better"):

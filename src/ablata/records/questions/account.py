@@ -7,6 +7,7 @@ exploratory.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,8 +29,8 @@ class EarlierVerdict:
         study: the other study.
         alias: name of the arm there.
         verdict: better, worse, equivalent, undecided, unstable.
-        seeds: how many seeds the arm had.
-        looks: how many looks the study took.
+        seeds: at how many both it and the control finished.
+        looks: how many of the study's looks could have given the arm a verdict.
         margin: of that study; None: none, or in percent.
         alpha: its rate of false verdicts.
         extendable: it can be continued within that rate.
@@ -71,12 +72,12 @@ def account_of(ledger: Ledger, arms: Iterable[ArmRow | NewArm], metric: str, *, 
             continue
         theirs = [arm for arm in ledger.studies.arms(row.name) if not arm.is_control]
         same = {arm.name: wanted[arm.recipe_hash] for arm in theirs if arm.recipe_hash in wanted}
-        looks = ledger.studies.looks(row.name) if same else []
-        for alias, verdict, seeds in _ends(looks[-1].result) if looks else ():
+        taken = ledger.studies.looks(row.name) if same else []
+        for alias, verdict, seeds, looks in _ends(taken[-1].result) if taken else ():
             if alias in same:
                 found.append(
                     EarlierVerdict(
-                        arm=same[alias], study=row.name, alias=alias, verdict=verdict, seeds=seeds, looks=len(looks),
+                        arm=same[alias], study=row.name, alias=alias, verdict=verdict, seeds=seeds, looks=looks,
                         margin=spec["rule"]["margin"], alpha=spec["rule"]["alpha"],
                         extendable=bool(spec.get("extendable")), created=row.created,
                     )
@@ -84,7 +85,11 @@ def account_of(ledger: Ledger, arms: Iterable[ArmRow | NewArm], metric: str, *, 
     return found
 
 
-def _ends(result: Mapping[str, Any]) -> list[tuple[str, str, int]]:
-    """Return name, verdict and seeds of each arm of a look."""
-    outcomes = (result.get("replay") or {}).get("outcomes", ())
-    return [(result["arms"][one["arm"] - 1], str(one["verdict"]), int(one["seeds"])) for one in outcomes]
+def _ends(result: Mapping[str, Any]) -> list[tuple[str, str, int, int]]:
+    """Return name, verdict, seeds and looks of each arm of the newest look."""
+    replay = result.get("replay") or {}
+    looked = Counter(arm["arm"] for look in replay.get("looks", ()) for arm in look["arms"] if arm["bound"] is not None)
+    return [
+        (result["arms"][one["arm"] - 1], str(one["verdict"]), int(one["last"]["pairs"]), looked[one["arm"]])
+        for one in replay.get("outcomes", ())
+    ]

@@ -50,6 +50,9 @@ COSTS: Mapping[str, Cost] = {
 
 Memory of a recipe on a GPU is that GPU's under both names; of a program its own, and the GPUs'."""
 
+EXACT = ("parameters", "params", "cost/parameters")
+"""Keys of quantities that chance has no part in: equal to the digit in all runs of an arm, they leave no doubt."""
+
 Load = tuple[str, float | None, float | None, float | None, float | None]
 """What times depend on beside the machine: the launch, how many workers it keeps side by side, threads of each, the
 step from which a fork was trained, and how many runs were trained together."""

@@ -18,7 +18,7 @@ from ablata.stats.factors.factorial import FactorialResult, FactorResult, predic
 from ablata.stats.factors.lost_cells import Contrast, contrast_of
 from ablata.stats.planning import rough_settlement
 from ablata.stats.rule import Rule
-from ablata.stats.wording import between, seeds, verdict_words
+from ablata.stats.wording import NO_SPREAD_SETTLES, between, no_spread, seeds, verdict_words
 
 _MOST_FLAGS = 3
 """Interactions worth a second look that a sentence names, the largest first."""
@@ -197,6 +197,10 @@ def _reason(found: FactorResult, rule: Rule, *, over: bool) -> str:
     where = f"averaged over the other changes, after {seeds(found.seeds)}"
     if found.verdict is not Verdict.UNDECIDED:
         return f"{verdict_words(found.verdict, rule)}, {where}: the difference is {between(found.interval)}"
+    if found.bound is None and found.se is None and found.seeds >= rule.first_look:
+        return f"{'undecided' if over else 'open'} {where}: {no_spread(found.effect)}" + (
+            f". {NO_SPREAD_SETTLES}" if over else ""
+        )
     if found.interval is None and over:
         return f"estimated {where}; no verdict falls"
     if found.interval is None:

@@ -49,7 +49,8 @@ def loop_view(ledger: Ledger, name: str) -> LoopView:
         name=name, metric=metric["name"], unit=metric["unit"], higher_is_better=rule.higher_is_better,
         margin=rule.margin, mode=rule.mode.value, level=rule.level, most_runs=rule.most_runs,
         best=runs.loop.best, proposals=proposals,
-        noise=noise.sd, noise_df=round(noise.df), findable=_findable(rule, noise, rows), warnings=_warnings(runs),
+        noise=noise.sd, still=noise.still, noise_df=round(noise.df),
+        findable=_findable(rule, noise, rows), warnings=_warnings(runs),
         runs=len({one.run.id for one in runs.runs}), seconds=runs.seconds(),
         budget=runs.loop.budget, greedy=_greedy(proposals, higher_is_better=rule.higher_is_better),
         claimed=sum(one.claimed.value for one in kept if one.claimed), confirmed=_confirmed(runs, rule, noise),
@@ -116,7 +117,7 @@ def _mean(values: Sequence[float], noise: LoopNoise) -> Measured | None:
     if not values:
         return None
     mean = statistics.fmean(values)
-    if noise.sd is None:
+    if noise.sd is None or noise.still:
         return Measured(value=mean, low=None, high=None, runs=len(values))
     half = t_quantile(1 - _HALF, noise.df) * noise.sd / len(values) ** 0.5
     return Measured(value=mean, low=mean - half, high=mean + half, runs=len(values))

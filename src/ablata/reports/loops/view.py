@@ -125,6 +125,7 @@ class LoopView:
         best: number of the best so far.
         proposals: in the order of the stream, the start first.
         noise: standard deviation of one run's score; None before it is known.
+        still: runs of equal code all scored the same.
         noise_df: its degrees of freedom.
         findable: the smallest gain that is kept in 8 of 10 cases with this noise; None before it is known.
         warnings: what makes the loop blind, such as a run of the baseline that went wrong.
@@ -149,6 +150,7 @@ class LoopView:
     best: int
     proposals: tuple[ProposalView, ...]
     noise: float | None
+    still: bool
     noise_df: int
     findable: float | None
     warnings: tuple[str, ...]

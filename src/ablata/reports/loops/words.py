@@ -77,8 +77,11 @@ def noise_words(view: LoopView) -> str:
     """Return how much a run varies, and the size of change that is found in spite of it."""
     if view.noise is None or view.findable is None:
         return "not known after one run: the first proposal is tried beside further runs of the start, which tell it"
-    if not view.noise:
-        return "none: equal runs score the same, so any difference decides. If they should not, does {seed} arrive?"
+    if view.still:
+        return (
+            "none: equal runs score the same, and nothing is decided without knowing what chance does. Does {seed} "
+            "arrive, or are the score's steps too large?"
+        )
     number = view.figures.number
     told = f"one run varies by {number(view.noise)} (standard deviation of equal runs)"
     size = number(view.findable)

@@ -31,7 +31,12 @@ def wave_fields(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def corrected(
-    ledger: Ledger, spec: Mapping[str, Any], arm: ArmView, last: ArmLook | None, names: Sequence[str]
+    ledger: Ledger,
+    spec: Mapping[str, Any],
+    arm: ArmView,
+    last: ArmLook | None,
+    names: Sequence[str],
+    noise: float | None,
 ) -> ArmView:
     """Return an arm with its corrected effect, by the rule of the wave that its verdict fell in.
 
@@ -41,15 +46,16 @@ def corrected(
         arm: as it is shown.
         last: its last look.
         names: of all arms, without the control.
+        noise: of one run, as the study saw it.
     """
-    if last is None or last.bound is None:
+    if last is None or last.bound is None or noise is None:
         return arm
     for wave in waves_of(spec, names):
         rule, arms = wave.rule, len(wave.arms)
         known = ledger.calibrations.get(procedure_of(spec).calibration_key(arms, rule))
         calibration = None if known is None or last.pairs > rule.seeds else Calibration.from_json(known)
         if calibration is not None and last.bound == calibration.bound_at(last.pairs, rule):
-            found = corrected_effect(last, arms, rule, calibration)
+            found = corrected_effect(last, noise, arms, rule, calibration)
             return arm if found is None else replace(arm, corrected=found.effect, power=found.power)
     return arm
 

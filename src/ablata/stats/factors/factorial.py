@@ -23,7 +23,8 @@ from ablata.stats.distributions import student
 from ablata.stats.factors.designs import Design
 from ablata.stats.factors.lost_cells import Contrast, contrast_of
 from ablata.stats.jsonable import Jsonable
-from ablata.stats.rule import Mode, Rule, Verdict, verdict_of
+from ablata.stats.rounding import is_rounding
+from ablata.stats.rule import RULE_VERSION, Mode, Rule, Verdict, verdict_of
 from ablata.stats.table import Floats
 
 VERSION = 1
@@ -128,7 +129,9 @@ class _Numbers:
     apart: tuple[int, ...]
 
 
-def judge_factorial(scores: ArrayLike, design: Design, rule: Rule, calibration: Calibration) -> FactorialResult | None:
+def judge_factorial(
+    scores: ArrayLike, design: Design, rule: Rule, calibration: Calibration, version: int = RULE_VERSION
+) -> FactorialResult | None:
     """Decide block by block, as if the seeds had come one after the other.
 
     Args:
@@ -136,6 +139,7 @@ def judge_factorial(scores: ArrayLike, design: Design, rule: Rule, calibration: 
         design: which changes each cell has.
         rule: as fixed before the first look; at most `rule.seeds` blocks. Its history is not used.
         calibration: `calibrate_factorial(design, rule)`.
+        version: of the rule; from 3 on no verdict falls while blocks show no spread.
 
     Returns:
         None where too few runs left a score to estimate any change.
@@ -153,7 +157,7 @@ def judge_factorial(scores: ArrayLike, design: Design, rule: Rule, calibration: 
     settled: dict[int, FactorResult] = {}
     numbers = None
     for n in range(1, len(table) + 1):
-        if (seen := _numbers(table[:n], design, rule)) is None:
+        if (seen := _numbers(table[:n], design, rule, version)) is None:
             continue
         numbers = seen
         for factor in range(design.factors):
@@ -212,7 +216,7 @@ def _name(design: Design, rule: Rule) -> str:
     )
 
 
-def _numbers(table: Floats, design: Design, rule: Rule) -> _Numbers | None:
+def _numbers(table: Floats, design: Design, rule: Rule, version: int) -> _Numbers | None:
     """Return what whole blocks (n, cells) say; None where they cannot tell any change."""
     holes = np.isnan(table)
     broken, empty = holes.any(axis=1), holes.all(axis=1)
@@ -235,6 +239,8 @@ def _numbers(table: Floats, design: Design, rule: Rule) -> _Numbers | None:
         pools = cells.shape[1] - 1
         rest = cells - cells.mean(axis=0) - cells.mean(axis=1, keepdims=True) + cells.mean()
         pooled = float(np.square(rest).sum() / (pools * (n - 1)) * 4 / design.cells)
+    if version > 2 and is_rounding(pooled, np.nanmax(np.abs(table))):
+        pooled = math.nan
     weight = rule.prior_df + n - 1
     variance = (rule.prior_df * pooled + (n - 1) * own) / weight
     se = np.sqrt(variance / n) * contrast.spread
@@ -244,7 +250,8 @@ def _numbers(table: Floats, design: Design, rule: Rule) -> _Numbers | None:
 def _factor(factor: int, numbers: _Numbers, rule: Rule, calibration: Calibration) -> FactorResult:
     effect, se = float(numbers.effect[factor]), float(numbers.se[factor])
     known, n = not math.isnan(se), numbers.blocks
-    bound = calibration.bound_at(n, rule) if n in rule.looks and numbers.contrast.clear else None
+    looks = n in rule.looks and numbers.contrast.clear and known
+    bound = calibration.bound_at(n, rule) if looks else None
     p = 2 * float(upper_tail(abs(effect), se, numbers.dof)) if known else None
     equal = None
     if known and rule.margin is not None:

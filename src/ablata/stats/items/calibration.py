@@ -20,13 +20,17 @@ ITEMS_DF = 20.0
 """Degrees of freedom of S in the simulation; the more uncertain items there are, the more."""
 
 
-def items_calibration_key(arms: int, rule: Rule, prior: ItemPrior, *, studies: int = STUDIES, seed: int = 0) -> str:
+def items_calibration_key(
+    arms: int, rule: Rule, prior: ItemPrior, *, studies: int = STUDIES, seed: int = 0, version: int = RULE_VERSION
+) -> str:
     """Return a text that is equal exactly when `calibrate_items` would return the same."""
     spread = f"between={prior.between:.12g}:within={prior.within:.12g}"
-    return f"{calibration_key(arms, rule, studies=studies, seed=seed)}:items:growth={GROWTH}:{spread}"
+    return f"{calibration_key(arms, rule, studies=studies, seed=seed, version=version)}:items:growth={GROWTH}:{spread}"
 
 
-def calibrate_items(arms: int, rule: Rule, prior: ItemPrior, *, studies: int = STUDIES, seed: int = 0) -> Calibration:
+def calibrate_items(
+    arms: int, rule: Rule, prior: ItemPrior, *, studies: int = STUDIES, seed: int = 0, version: int = RULE_VERSION
+) -> Calibration:
     """Simulate null studies with items and return the bound. The same arguments give the same bits.
 
     Scores are normal with equal noise; phi differs from study to study and from arm to arm as the prior says, and S is
@@ -38,15 +42,16 @@ def calibrate_items(arms: int, rule: Rule, prior: ItemPrior, *, studies: int = S
         prior: for the spreads of phi; its level does not matter.
         studies: M, how many null studies.
         seed: of the simulation's own generator.
+        version: of the rule.
     """
-    key = items_calibration_key(arms, rule, prior, studies=studies, seed=seed)
+    key = items_calibration_key(arms, rule, prior, studies=studies, seed=seed, version=version)
     if not rule.looks:
-        return replace(Calibration.without_looks(key, studies, version=RULE_VERSION), growth=GROWTH)
+        return replace(Calibration.without_looks(key, studies, version=version), growth=GROWTH)
     rng = np.random.default_rng(seed)
     minima = sorted_minima(
         lambda size: _null_minima(size, arms, rule, prior, rng), studies, scores=rule.seeds * (arms + 1)
     )
-    found = Calibration.of(key, minima, bound=float(np.quantile(minima, rule.alpha)), version=RULE_VERSION)
+    found = Calibration.of(key, minima, bound=float(np.quantile(minima, rule.alpha)), version=version)
     return replace(found, growth=GROWTH)
 
 

@@ -12,6 +12,8 @@ from ablata.stats.loop.bounds import BOUNDS, constant_for, course, level_at, sca
 from ablata.stats.loop.noise import LoopNoise, information, look_at, pooled_noise, student_score
 from ablata.stats.loop.rule import Decision, Evidence, LoopRule, More
 
+_STILL_RUNS = 3
+"""Runs of a proposal after which nothing is decided, where no two runs of equal code differ."""
 _SHOWN = 0.05
 """One-sided level of what is said of a proposal that is not kept: worse, equivalent, its interval."""
 
@@ -66,6 +68,7 @@ class _Look:
         self.sign = 1.0 if rule.higher_is_better else -1.0
         self.effect = math.fsum(own) / self.runs - math.fsum(base) / self.base_runs
         self.sd, self.df = noise.sd or 0.0, max(noise.df, 1.0)
+        self.still = noise.still and rule.version > 1
         self.scale = scale_of(rule.margin, self.sd)
         self.size, self.info = (
             float(value)
@@ -83,6 +86,8 @@ class _Look:
 
     def answer(self) -> More | Decision:
         """Return what the lines say, the strongest statement first."""
+        if self.still:
+            return self.without_noise()
         gain, shown = self.sign * self.effect, self.half_width(_SHOWN)
         if self.runs > 1 and self.size >= self.bounds.keep(self.info, self.constant(self.level)):
             often = f"{100 * self.level:.2g}%"
@@ -105,6 +110,19 @@ class _Look:
             proposal=1,
             reason=f"{self.told()}: it may be better, not yet shown",
         )
+
+    def without_noise(self) -> More | Decision:
+        """Return what follows while runs of equal code score the same: nothing tells what chance does."""
+        size = f"{self.effect:+.3g}" if self.effect else "0"
+        if self.rule.drops and self.sign * self.effect <= 0:
+            return self.decide("discard", "undecided", f"the difference is {size}: not enough to go on with")
+        if self.runs < min(_STILL_RUNS, self.rule.most_runs):
+            return More(baseline=0, proposal=1, reason="equal runs score the same so far: a further one may not")
+        return self.decide(
+            "undecided", "undecided",
+            f"the difference is {size}, and runs of equal code score the same: nothing tells what chance does. "
+            "Let {seed} reach the training, or take a score of finer steps",
+        )  # fmt: skip
 
     def given_up(self) -> bool:
         """Return whether a useful change seldom looks like this; whoever seeks equivalence waits for worse."""
@@ -130,6 +148,7 @@ class _Look:
         """
         shown = self.level if outcome == "keep" else _SHOWN
         half = self.half_width(shown)
+        interval = None if self.still else (self.effect - half, self.effect + half)
         held = level_at(
             self.bounds, self.size - self.bounds.keep_slope * self.info, self.rule.most_runs,
             scale=self.scale, drops=self.rule.drops,
@@ -139,12 +158,12 @@ class _Look:
             outcome=outcome,  # type: ignore[arg-type]
             verdict=verdict,  # type: ignore[arg-type]
             effect=self.effect,
-            interval=(self.effect - half, self.effect + half),
+            interval=interval,
             confidence=1 - 2 * shown,
             level=self.level,
-            p=held if held < 0.2 else None,
+            p=held if held < 0.2 and not self.still else None,
             reason=reason,
-            priority=self.sign * self.effect / self.sd * plain / (1 + plain) if self.sd else 0.0,
+            priority=self.sign * self.effect / self.sd * plain / (1 + plain) if self.sd and not self.still else 0.0,
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ablata.stats.rounding import is_rounding
 from ablata.stats.table import Floats
 
 MEMORY = 20.0
@@ -17,10 +18,14 @@ MEMORY = 20.0
 
 @dataclass(frozen=True)
 class LoopNoise:
-    """The spread of one run's score; `sd` is None before any group of equal code has two runs."""
+    """The spread of one run's score; `sd` is None before any group of equal code has two runs.
+
+    `still`: equal code scored the same, but for rounding, in every run.
+    """
 
     sd: float | None
     df: float
+    still: bool = False
 
 
 def pooled_noise(groups: Sequence[Sequence[float]]) -> LoopNoise:
@@ -32,16 +37,19 @@ def pooled_noise(groups: Sequence[Sequence[float]]) -> LoopNoise:
     Args:
         groups: scores of each baseline and each proposal of the loop, oldest first; groups of one run tell nothing.
     """
-    squares = df = square_weights = 0.0
+    squares = df = square_weights = largest = 0.0
     for group in groups:
         if len(group) > 1:
             values = np.asarray(group, dtype=np.float64)
+            largest = max(largest, float(np.abs(values).max()))
             keeps = float(fading(len(group) - 1))
             squares = keeps * squares + float(np.square(values - values.mean()).sum())
             df = keeps * df + len(group) - 1
             square_weights = keeps**2 * square_weights + len(group) - 1
     # Satterthwaite's degrees of freedom of a weighted variance.
-    return LoopNoise(math.sqrt(squares / df) if df else None, df**2 / square_weights if df else 0.0)
+    if not df:
+        return LoopNoise(None, 0.0)
+    return LoopNoise(math.sqrt(squares / df), df**2 / square_weights, bool(is_rounding(squares / df, largest)))
 
 
 def fading(df: ArrayLike) -> Floats:

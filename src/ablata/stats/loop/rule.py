@@ -9,8 +9,8 @@ from typing import Literal
 
 from ablata.stats.jsonable import Jsonable
 
-LOOP_RULE_VERSION = 1
-"""Raised when the same scores could end otherwise."""
+LOOP_RULE_VERSION = 2
+"""Raised when the same scores could end otherwise; 2 decides nothing while equal runs score the same."""
 
 
 class LoopMode(StrEnum):
@@ -111,7 +111,7 @@ class Decision:
         verdict: how it compares with the baseline.
         effect: mean of the proposal minus mean of the baseline, in the score's unit. That of a kept proposal is too
             good, since it was kept for it: its fresh runs as the next baseline say what it is worth.
-        interval: of the effect, valid over all looks; without 0 for what is better or worse.
+        interval: of the effect, valid over all looks; without 0 for what is better or worse; None without any noise.
         confidence: of the interval: 1 - 2 level for what is kept, else 0.9.
         level: the one-sided level it was held against.
         p: the level at which these scores would just have been kept; None where that is far off.
@@ -123,7 +123,7 @@ class Decision:
     outcome: Literal["keep", "discard", "undecided"]
     verdict: Literal["better", "worse", "equivalent", "undecided"]
     effect: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     confidence: float
     level: float
     p: float | None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ablata.base.errors import DataError, choices, listing, suggestion
 from ablata.stats import FixedResult, judge_groups, judge_pairs
+from ablata.stats.assumptions.units import mixed_units
 from ablata.studies.given.declaring import hold
 from ablata.trainers.declared import DeclaredRule
 from ablata.trainers.given import GivenRuns, check_scores
@@ -86,11 +88,19 @@ def judge_given(
             found=f"{len(arms)}: {listing(arms[:3])}, ...",
             do="is the arm read from the right column or folder? see --arm-from",
         )
+    scores = {arm: [run.scores[given.score] for run in given.of_arm(arm)] for arm in (chosen, *arms)}
+    mixed = mixed_units(scores) if higher_is_better else None
+    if mixed is not None and mixed.certain:
+        raise DataError(
+            "The scores must be of one unit",
+            found=f"shares of 1 in {listing(mixed.shares[:3])} ({_example(scores, mixed.shares[0], share=True)}), "
+            f"percentages in {listing(mixed.percents[:3])} ({_example(scores, mixed.percents[0], share=False)})",
+            do="write all of them as shares, or all as percentages",
+        )
     rows, why = _pairs(given, chosen, arms)
     if rows is not None:
         result = judge_pairs(rows, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
     else:
-        scores = {arm: [run.scores[given.score] for run in given.of_arm(arm)] for arm in (chosen, *arms)}
         groups = [scores[arm] for arm in arms]
         result = judge_groups(scores[chosen], groups, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
     return Judgement(
@@ -103,6 +113,10 @@ def judge_given(
         result=result,
         notes=(*given.notes, *notes, why),
     )
+
+
+def _example(scores: Mapping[str, Sequence[float]], arm: str, *, share: bool) -> str:
+    return f"{next(value for value in scores[arm] if (value <= 1) == share):g}"
 
 
 def judge_declared(given: GivenRuns, rule: DeclaredRule, file_time: float, *, best: bool = False) -> Judgement:

@@ -55,8 +55,8 @@ def check_loop(file: LoopFile) -> None:
             raise ValueError("rule: margin or most_runs")
         for row in file.proposals:
             found = _ProposalResult.model_validate(row.result or {})
-            whole = (found.effect, found.interval, found.confidence)
-            if any(part is None for part in whole) and found.effect is not None:
+            known = found.interval is not None or found.verdict == "undecided"
+            if found.effect is not None and (found.confidence is None or not known):
                 raise ValueError(f"proposal {row.number}: an effect without its interval")
             if found.best is not None and not 0 <= found.best < len(file.proposals):
                 raise ValueError(f"proposal {row.number}: judged against {found.best}")

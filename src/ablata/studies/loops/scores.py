@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ablata.records.questions.judged import Load
+from ablata.records.questions.judged import EXACT, Load
 from ablata.records.questions.loop_runs import Groups, LoopRuns
 from ablata.records.rows import RunRole
 from ablata.stats.guards import PooledDifference, pooled_difference
@@ -83,15 +83,18 @@ class LoopScores(LoopRuns):
         base, own = self.sides(told["key"], number)
         if worse is None:
             return GuardState(told["key"], "open", None, None, base, own)
-        allowed = told["allowed"] * (abs(self.base_mean(told["key"], number)) / 100 if told["percent"] else 1.0)
+        mean = abs(self.base_mean(told["key"], number))
+        allowed = told["allowed"] * (mean / 100 if told["percent"] else 1.0)
         state: Literal["within", "beyond", "open"] = (
             "within" if worse.high < allowed else "beyond" if worse.low > allowed else "open"
         )
+        if self.loop.spec["rule"]["version"] > 1 and told["key"] not in EXACT and worse.is_still(mean):
+            state = "open"
         return GuardState(told["key"], state, allowed, worse, base, own)
 
     def saved(self, number: int, what: str) -> PooledDifference | None:
         """Return how much larger a proposal is than the best in `time` or `parameters`; None: not recorded."""
-        for key in ("cost/seconds",) if what == "time" else ("parameters", "params", "cost/parameters"):
+        for key in ("cost/seconds",) if what == "time" else EXACT:
             if (found := self.compared(key, number, 1.0)) is not None:
                 return found
         return None

@@ -264,7 +264,7 @@ class LoopJudge:
         if step is None:
             return told
         return told | {
-            "verdict": step.verdict, "effect": step.effect, "interval": list(step.interval),
+            "verdict": step.verdict, "effect": step.effect, "interval": step.interval and list(step.interval),
             "confidence": step.confidence, "level": step.level,
             "p": step.p, "priority": step.priority, "reason": step.reason,
         }  # fmt: skip
