@@ -148,3 +148,12 @@ def test_a_home_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(RecordError, match="must be a folder that can be written"):
         Ledger(home=tmp_path / "file" / "lab")
+
+
+def test_git_leaves_a_home_in_the_working_folder_alone(tmp_path: Path) -> None:
+    home = tmp_path / ".ablata"
+    Ledger(home=home).close()
+    assert (home / ".gitignore").read_text() == "*\n"
+    (home / ".gitignore").unlink()
+    Ledger(home=home).close()
+    assert not (home / ".gitignore").exists()

@@ -244,7 +244,8 @@ def check(chaos: Chaos, undisturbed: dict[str, Any], began: float) -> None:
     """Compare a study that was disturbed with the one that was not."""
     attempts = sum(run.attempt for run in chaos.ledger.runs.find())
     print(f"{dict(chaos.kills)} killed; {attempts} attempts at {RUNS} runs; {time.monotonic() - began:.0f} s")
-    assert attempts >= RUNS + KILLS
+    # A training waits for a database that was killed, and goes on in the same attempt.
+    assert attempts >= RUNS + chaos.kills.total() - chaos.kills["database"]
     found = outcome(chaos.ledger)
     assert found["scores"] == undisturbed["scores"]
     assert found["verdicts"] == undisturbed["verdicts"]

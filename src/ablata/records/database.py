@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, DisconnectionError, OperationalError
 
 from ablata.base.errors import RecordError
 from ablata.base.files import sync_folder
+from ablata.base.home import DEFAULT_HOME
 from ablata.base.printable import printable
 from ablata.records.home import secrets_of, shown_address
 
@@ -343,13 +344,16 @@ def _is_full(folder: Path) -> bool:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder an SQLite file lies in.
+    """Make the folder an SQLite file lies in; git is told to leave one of the default name alone.
 
     Raises:
         RecordError: it cannot be made or written to.
     """
     try:
+        is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
+        if is_new and path.name == DEFAULT_HOME:
+            (path / ".gitignore").write_text("*\n")
     except OSError as error:
         raise RecordError(
             "The lab's home must be a folder that can be written",
