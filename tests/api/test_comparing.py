@@ -176,7 +176,7 @@ def test_what_is_no_finite_score_is_a_failed_run_in_words(subtests: pytest.Subte
 
 def test_a_score_may_be_handed_over_and_of_several_one_is_chosen() -> None:
     def handing(seed: int, width: int = 64) -> None:
-        ablata.score(acc=width + noise(seed), other=float("inf"))
+        ablata.score(acc=width + noise(seed, width), other=float("inf"))
         ablata.score(size=1)
 
     with pytest.raises(SettingsError, match=r"returns acc, other, size(.|\n)*score=\"acc\""):
@@ -186,14 +186,14 @@ def test_a_score_may_be_handed_over_and_of_several_one_is_chosen() -> None:
     assert {"acc", "size"} <= set(result.runs().columns)
 
     def loss(seed: int, width: int = 64) -> dict[str, float]:
-        return {"loss": width + noise(seed)}
+        return {"loss": width + noise(seed, width)}
 
     with pytest.raises(AblataError, match="lower"):
         compare(loss)
     assert compare(loss, lower=True).verdicts == {"wide": "worse"}
 
     def unclear(seed: int, width: int = 64) -> dict[str, float]:
-        return dict(zip(["acc", "f1"], [width + noise(seed), 1.0], strict=True))
+        return dict(zip(["acc", "f1"], [width + noise(seed, width), 1.0], strict=True))
 
     with pytest.raises(SettingsError, match=r"returns acc, f1(.|\n)*score=\"acc\""):
         compare(unclear)
@@ -287,7 +287,7 @@ def test_an_interrupt_loses_nothing_and_the_same_call_goes_on(calls: list[int]) 
         noted.append(seed)
         if len(noted) == 4:
             signal.raise_signal(signal.SIGINT)
-        return width + noise(seed)
+        return width + noise(seed, width)
 
     with pytest.raises(KeyboardInterrupt):
         compare(slow)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablata.board.curves import CurveChoice, curves_section, smoothed, thinned
-from ablata.reports.view import ArmCurves, CurveView, SeriesView
+from ablata.reports.run_views import ArmCurves, CurveView, SeriesView
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400), st.integers(2, 50))

@@ -73,7 +73,7 @@ def test_a_run_without_items_is_judged_by_its_score_and_that_is_told(
     ledger: Ledger, asked: Callable, end_run: Callable
 ) -> None:
     study = asked()
-    fill(ledger, study, end_run, 3, without=("wide", 1))
+    fill(ledger, study, end_run, 5, without=("wide", 1))
     found = assess(ledger, study.name)
     assert "kept none" in found.without_items
     assert found.as_look()["without_items"] == found.without_items

@@ -57,7 +57,7 @@ def run_with(ledger: Ledger, end_run: End) -> Callable[..., Assessment]:
 
 def clear(arm: str, seed: int) -> float:
     """A wide network is better, a slow one the same: beyond doubt."""
-    return {"control": 90.0, "wide": 95.0, "slow": 90.0}[arm] + 0.1 * ((seed * 7 + len(arm)) % 3)
+    return {"control": 90.0, "wide": 95.0, "slow": 90.0}[arm] + 0.1 * ((seed * len(arm)) % 5)
 
 
 def open_for_ever(arm: str, seed: int) -> float:

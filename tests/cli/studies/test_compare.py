@@ -316,7 +316,7 @@ def test_a_named_study_of_a_script_edited_since_is_neither_answered_nor_gone_on_
     assert "mixup is finished" in compare(*arguments).err
     for file, what in {"train.py": "code: train.py", "data.txt": "inputs"}.items():
         before = (folder / file).read_text()
-        (folder / file).write_text(before + "\n")
+        (folder / file).write_text(before + "\nx = 1\n")
         said = compare(*arguments)
         assert said.status == 2
         assert f"control ({what}), mixup-0.9 ({what})" in said.err

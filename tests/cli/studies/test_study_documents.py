@@ -19,7 +19,7 @@ SCRIPT = """
 import random, sys
 seed, lr = int(sys.argv[1]), float(sys.argv[2])
 print("loss:", 1 - lr)
-print("acc:", random.Random(seed).gauss(90, 1) + 5 * lr)
+print("acc:", random.Random(seed).gauss(90, 1) + 5 * lr + random.Random(f"{seed} {lr}").gauss(0, 0.01))
 """
 YAML = f"""
 question: Does a larger learning rate help?

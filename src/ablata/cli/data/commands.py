@@ -69,13 +69,13 @@ def preview(
     """
     chosen = LabelFolder(dataset, images, labels, map, form, settings=tuple(overrides or ()))
     boxes = _boxes(chosen)
-    if boxes is None and is_folder(dataset) and (usual := chosen.with_usual_names()).fits():
+    if boxes is None and is_folder(dataset, chosen.settings) and (usual := chosen.with_usual_names()).fits():
         draw_labels(usual, output, count)
         return
     from ablata.records.home import lab_home
 
     refuse_no_image(output)
-    plain = classes_recipe if boxes is None and is_folder(dataset) else named_recipe
+    plain = classes_recipe if boxes is None and is_folder(dataset, chosen.settings) else named_recipe
     made = boxes[0] if boxes is not None else plain(dataset, overrides or [])
     sheet = made.preview(seed=seed, step=step, count=count, cache=lab_home() / "cache")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -265,7 +265,7 @@ def stats(
 
 def _labelled(chosen: LabelFolder) -> LabelFolder | None:
     """Return what has label files: a folder, or the set of a recipe or kind; None for sets of images."""
-    if is_folder(chosen.folder):
+    if is_folder(chosen.folder, chosen.settings):
         chosen = chosen.with_usual_names()
         return chosen if chosen.fits() else None
     from ablata.data.segmentation.mask_folder import SegmentationFileSettings
@@ -280,7 +280,8 @@ def _labelled(chosen: LabelFolder) -> LabelFolder | None:
 def _boxes(folder: LabelFolder) -> tuple[Recipe, str] | None:
     """Return a recipe around a folder of images with boxes, and its format in words; None for everything else."""
     options = (folder.images, folder.labels, folder.map, folder.form)
-    return boxes_recipe(folder.folder, list(folder.settings)) if is_folder(folder.folder) and not any(options) else None
+    boxes = is_folder(folder.folder, folder.settings) and not any(options)
+    return boxes_recipe(folder.folder, list(folder.settings)) if boxes else None
 
 
 def _report(dataset: str, overrides: list[str], boxes: Recipe | None) -> DataReport:
@@ -289,5 +290,5 @@ def _report(dataset: str, overrides: list[str], boxes: Recipe | None) -> DataRep
 
     if boxes is not None:
         return boxes.check_data(lab_home() / "cache")
-    recipe = classes_recipe(dataset, overrides) if is_folder(dataset) else named_recipe(dataset, overrides)
+    recipe = classes_recipe(dataset, overrides) if is_folder(dataset, overrides) else named_recipe(dataset, overrides)
     return recipe.check_data(lab_home() / "cache")

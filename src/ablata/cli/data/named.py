@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,20 @@ _CLOSE = 0.8
 """How alike a name must be to be proposed: what is given may be the path of a folder that is not there."""
 
 
-def is_folder(dataset: str) -> bool:
+def is_folder(dataset: str, settings: Sequence[str] = ()) -> bool:
     """Tell whether an argument names a folder or zip and not a recipe or kind.
+
+    Args:
+        dataset: the argument.
+        settings: further ones: a word beside `data.root=FOLDER` is a kind, even where a folder is called so.
 
     Raises:
         SettingsError: it is another file.
         DataError: it is a path, and there is no such folder.
     """
     folder = Path(dataset).expanduser()
+    if "/" not in dataset and any(setting.startswith("data.root=") for setting in settings):
+        return False
     if folder.suffix != ".py":
         refuse_file(dataset)
     if folder.suffix == ".py" or ".py:" in dataset or not (folder.exists() or "/" in dataset):
