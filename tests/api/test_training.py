@@ -151,3 +151,16 @@ def test_a_name_that_a_library_does_not_know_is_refused_before_a_run_is_recorded
         with pytest.raises(SettingsError, match=rf"did you mean {meant}[,?]"):
             ablata.load_recipe("bisenet_scenes", settings.split()).refuse_unknown_names()
     assert len(ablata.runs()) == 0
+
+
+def test_a_segmenter_that_does_not_take_the_images_of_a_step_is_refused_before_a_run_is_recorded() -> None:
+    short, small = ["train.epochs=null", "train.steps=1"], "data.augment.crop.height=32 data.augment.crop.width=32"
+    refused = {
+        f"model=ddrnet {small}": "more than 32 pixels high and wide in training",
+        "model=ddrnet train.batch=1": "One image a batch must be more than 64",
+        "model=smp model.decoder=dpt model.encoder=resnet18": "model.decoder must stand on model.encoder",
+    }
+    for settings, told in refused.items():
+        with pytest.raises(SettingsError, match=told):
+            ablata.train("bisenet_scenes", overrides=[*settings.split(), *short], progress=False)
+    assert len(ablata.runs()) == 0

@@ -178,10 +178,25 @@ def _assign(root: Settings, tree: dict[str, Any], assignment: Assignment, given:
         model = _chosen(field, node[key])
         node = node[key]
     *above, key = assignment.path
-    node[key] = _value(_field(root, model, assignment, len(above)), node.get(key), assignment)
+    chosen = _field(root, model, assignment, len(above))
+    if above and key == "kind" and node.get(key) not in (None, assignment.text):
+        raise _other_kind(field, node[key], assignment)
+    node[key] = _value(chosen, node.get(key), assignment)
     alternatives: tuple[str, ...] = getattr(model, "ALTERNATIVES", ())
     if key in alternatives and node[key] is not None:
         node.update({other: None for other in alternatives if other != key and (*above, other) not in given})
+
+
+def _other_kind(field: FieldInfo, current: str, assignment: Assignment) -> SettingsError:
+    """Return the error for `optim.kind=adamw`, which says that another part is chosen by `optim=adamw`."""
+    part, kinds = assignment.key.removesuffix(".kind"), parts(field.annotation)
+    opens = opening(field) is not None and parse_reference(assignment.text) is not None
+    known = assignment.text if assignment.text in kinds or opens else nearest(assignment.text, kinds)
+    return SettingsError(
+        f"{assignment.key} must stay {current}: another part is chosen by its name alone, as {part}=KIND",
+        found=str(assignment),
+        do=f"write {part}={known}" if known else f"choose {choices((f'{part}={kind}' for kind in kinds), part)}",
+    )
 
 
 def _field(root: Settings, model: type[BaseModel], assignment: Assignment, depth: int) -> FieldInfo:

@@ -29,7 +29,7 @@ from ablata.engine.task import RunContext, Task
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch import nn
+    from torch import Tensor, nn
 
     from ablata.data.detection.class_graph import ClassGraph
     from ablata.data.loading.report import DataReport
@@ -331,6 +331,18 @@ class Recipe(Settings):
         count = self.training_samples(cache)
         if count is not None:
             refuse_less_than_a_batch(count, self.train.batch_size)
+
+    def nominal_batch(self, cache: Path) -> Tensor | None:
+        """Return images as the network sees them in a training step, without values (device meta); None: it is not
+        known before the task is built, or tells nothing of a network.
+
+        Args:
+            cache: where prepared data is kept.
+
+        Raises:
+            DataError: the data is missing or damaged, or its images do not make a batch.
+        """
+        return None
 
     # Other forms of the recipe, and looking at its data. A task offers what it can; the rest is refused in words.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -40,6 +41,26 @@ def refuse_unknown_parameters(recipe: Recipe) -> None:
     Frozen(model, recipe.frozen(), None)
     if groups is not None and patterns:
         groups.build(model, 0.0)
+
+
+def refuse_unfit_network(recipe: Recipe, cache: Path) -> None:
+    """Refuse a network that cannot be built as it is set, or does not take the images of a step, before it is trained.
+
+    It runs without values: a second of the processor's time at most.
+
+    Args:
+        recipe: of parts of our own.
+        cache: where prepared data is kept.
+
+    Raises:
+        UserError: what the network refuses, in its words.
+    """
+    images = recipe.nominal_batch(cache)
+    model = None if images is None else recipe.effective().nominal_network()
+    if model is None:
+        return
+    with torch.no_grad(), torch.device("meta"), suppress(NotImplementedError):  # an operation without a form for meta
+        model.train()(images)
 
 
 def rehearse(recipe: Recipe, seed: int, cache: Path) -> None:

@@ -166,9 +166,10 @@ def _keep_defaults(ledger: Ledger, recipe: Recipe | Outside, code: str) -> None:
 def refuse_unfit(ledger: Ledger, recipe: Recipe | Outside, seed: int, *, alone: bool = True) -> None:
     """Refuse a training that would fail at its first step, before a run of it is recorded.
 
-    Our own parts fit each other; what is left is a training set that does not fill a batch, and names that a library or
-    the network does not have: of networks, optimisers, parameters. Parts of the user's own, and weights of another run,
-    are tried on the first batches, unless they were trained before.
+    Our own parts fit each other; what is left is a training set that does not fill a batch, names that a library or the
+    network does not have (of networks, optimisers, parameters), and networks that do not take the images of a step.
+    Parts of the user's own, and weights of another run, are tried on the first batches, unless they were trained
+    before.
 
     Args:
         ledger: where it is to be recorded.
@@ -177,13 +178,13 @@ def refuse_unfit(ledger: Ledger, recipe: Recipe | Outside, seed: int, *, alone: 
         alone: whether one process trains it; of several, each has only its share of a batch.
 
     Raises:
-        SettingsError: a library has no network or optimiser of a name.
+        SettingsError: a library has no network or optimiser of a name, or the network does not take the images.
         DataError: the training set does not fill a batch, or is missing or damaged.
         UserError: a part of the user's own fails, does not fit, or is a loss that teaches nothing.
     """
     if isinstance(recipe, Outside):
         return
-    from ablata.engine.rehearsal import refuse_unknown_parameters, rehearse
+    from ablata.engine.rehearsal import refuse_unfit_network, refuse_unknown_parameters, rehearse
 
     recipe.refuse_unknown_names()
     recipe.refuse_small_data(cache_folder(ledger))
@@ -193,6 +194,8 @@ def refuse_unfit(ledger: Ledger, recipe: Recipe | Outside, seed: int, *, alone: 
         rehearse(recipe, seed, cache_folder(ledger))
     elif not own:
         refuse_unknown_parameters(recipe)
+        if alone:
+            refuse_unfit_network(recipe, cache_folder(ledger))
 
 
 def _was_trained(ledger: Ledger, recipe: Recipe) -> bool:

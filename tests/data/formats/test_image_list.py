@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.data.formats.tools import draw
 
 from ablata.base.errors import DataError
@@ -74,10 +76,34 @@ def test_a_folder_a_class_is_divided(tmp_path: Path) -> None:
 
 
 def test_images_beside_their_masks_are_no_classes(tmp_path: Path) -> None:
-    for folder in ("pictures", "drawn"):
+    made: dict[str, Callable[[Image.Image], Image.Image]] = {
+        "copies": lambda image: image,
+        "grey": lambda image: image.convert("L"),
+        "two values": lambda image: image.convert("1"),
+        "few colours": lambda image: image.convert("1").convert("RGB"),
+        "16 bits": lambda image: Image.fromarray(np.asarray(image.convert("1")).astype(np.uint16)),
+    }
+    for name, change in made.items():
+        root = tmp_path / name
+        (root / "drawn").mkdir(parents=True)
         for number in range(3):
-            draw(tmp_path / f"set/{folder}/{number}.png", number, SIZE)
-    assert recognize(str(tmp_path / "set"), tmp_path / "cache") == []
+            file = draw(root / f"pictures/{number}.png", number, SIZE)
+            with Image.open(file) as image:
+                change(image).save(root / f"drawn/{number}.png")
+        assert recognize(str(root), tmp_path / "cache") == [], name
+
+
+def test_two_classes_may_hold_files_of_the_same_names(tmp_path: Path) -> None:
+    for folder, first in (("ant", 0), ("bee", 8)):
+        for number in range(6):
+            draw(tmp_path / f"flat/{folder}/{number}.png", first + number, SIZE)
+            draw(tmp_path / f"below/train/{folder}/{number}.png", first + number, SIZE)
+            with Image.open(draw(tmp_path / f"two_values/{folder}/{number}.png", first + number, SIZE)) as image:
+                image.convert("1").save(tmp_path / f"two_values/{folder}/{number}.png")
+    for name in ("flat", "below", "two_values"):
+        (found,) = recognize(str(tmp_path / name), tmp_path / "cache")
+        assert (found.format, found.classes) == ("class_folders", ("ant", "bee")), name
+        assert _listed(tmp_path / name, val=0.5) == (("ant", "bee"), {"train": 6, "val": 6}), name
 
 
 REFUSED = {

@@ -6,12 +6,13 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL import Image
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.base.files import read_text
@@ -257,17 +258,49 @@ def _matched(root: Path, rows: Sequence[LabelRow]) -> list[tuple[Path, str, str]
 def _in_class_folders(root: Path) -> Iterator[Path]:
     """Yield the images of a set with a folder a class: two or more folders that hold images alone, at one depth.
 
-    Two folders whose files have the same names are more likely images with something of them.
+    Two folders whose files have the same names may be images with masks of them, which their pixels tell.
     """
     files = list(images_under(root))
     depths = Counter(len(file.relative_to(root).parts) for file in files)
-    stems: dict[Path, set[str]] = {}
+    stems: dict[Path, dict[str, Path]] = {}
     for file in files:
-        stems.setdefault(file.parent, set()).add(file.stem)
+        stems.setdefault(file.parent, {})[file.stem] = file
     usual = any(split_name(folder.name) or folder.name.lower() in _NO_CLASSES for folder in stems)
-    twins = len(stems) == 2 and len(set(map(frozenset, stems.values()))) == 1
-    if len(depths) == 1 and next(iter(depths)) == 2 and len(stems) > 1 and not usual and not twins:
+    if len(depths) == 1 and next(iter(depths)) == 2 and len(stems) > 1 and not usual and not _are_twins(stems):
         yield from files
+
+
+def _are_twins(stems: Mapping[Path, Mapping[str, Path]]) -> bool:
+    """Tell whether one of two folders holds a mask, or another image, for each image of the other."""
+    if len(stems) != 2:
+        return False
+    first, second = stems.values()
+    if first.keys() != second.keys():
+        return False
+    names = sorted(first)[:: max(1, len(first) // _LOOKED_AT)]
+    return all(_is_drawn_on(first[name], second[name]) for name in names)
+
+
+def _is_drawn_on(first: Path, second: Path) -> bool:
+    """Tell whether two files are equal, or of one size and two kinds: few colours and many, grey and coloured."""
+    one, other = _size_and_kind(first), _size_and_kind(second)
+    if one == other:
+        return first.read_bytes() == second.read_bytes()
+    return one is None or other is None or one[0] == other[0]
+
+
+def _size_and_kind(file: Path) -> tuple[tuple[int, int], tuple[bool, bool]] | None:
+    """Return an image's size, and whether it has few colours, and is grey; None: of many bands, or damaged."""
+    try:
+        with Image.open(file) as image:
+            plain = image.convert("I") if image.mode.startswith("I;") else image
+            return image.size, (plain.getcolors(_MASK_COLORS) is not None, image.mode in _GREY)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+_LOOKED_AT, _MASK_COLORS = 8, 32
+_GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}
 
 
 _NO_CLASSES = {"images", "image", "img", "imgs", "labels", "label", "masks", "mask", "annotations", "gt", "jpegimages"}

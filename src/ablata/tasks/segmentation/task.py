@@ -101,6 +101,14 @@ class Segment(DatasetRecipe):
         """Return the number of training samples; see `Recipe.training_samples`."""
         return len(self.data.build(cache).split("train"))
 
+    def nominal_batch(self, cache: Path) -> Tensor:
+        """Return images of the size that training sees; see `Recipe.nominal_batch`."""
+        shape, images = self.data.nominal_shape(), self.train.batch_size // self.train.accumulate
+        # Only a crop says the size before the files are read.
+        cropped = self.data.augment.crop is not None
+        size = (shape.height, shape.width) if cropped else self.data.build(cache).image_size
+        return torch.empty(max(1, images), shape.channels, *size, device="meta")
+
     def synthetic_parts(self, steps: int) -> dict[str, Any]:
         """Return generated images in place of the data, and what must change with them."""
         from ablata.tasks.segmentation.synthetic import synthetic_parts
