@@ -39,7 +39,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert found, told
         yield found[0].rstrip("/")
         process.send_signal(signal.SIGINT)
-        process.wait(120)  # It stands back behind all else that the machine does, also when it ends.
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")

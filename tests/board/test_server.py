@@ -33,7 +33,7 @@ def test_a_port_that_is_taken_is_told_and_the_usual_one_given_up(
         server._listen("256.1.1.1", None)
 
 
-def test_the_command_prints_its_address_answers_and_ends_with_an_interrupt(tmp_path: Path) -> None:
+def test_the_command_prints_its_address_answers_and_ends_with_an_interrupt_while_a_page_is_open(tmp_path: Path) -> None:
     environment = os.environ | {"ABLATA_HOME": str(tmp_path / "lab")}
     command = [sys.executable, "-m", "ablata", "board", "--no-open"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -42,5 +42,7 @@ def test_the_command_prints_its_address_answers_and_ends_with_an_interrupt(tmp_p
         assert found
         with urllib.request.urlopen(f"{found[0]}studies", timeout=60) as answer:
             assert "There is no study yet" in answer.read().decode()
-        process.send_signal(signal.SIGINT)
-        assert (process.wait(60), process.stderr.read()) == (0, "")
+        with urllib.request.urlopen(f"{found[0]}events", timeout=60) as followed:
+            assert followed.readline() == b"event: version\n"
+            process.send_signal(signal.SIGINT)
+            assert (process.wait(60), process.stderr.read()) == (0, "")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
 import threading
 import webbrowser
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -47,15 +49,9 @@ def board_app(ledger: Ledger, access: Access | None = None) -> FastAPI:
     access = access or Access()
     address = None if ledger.database.is_sqlite else ledger.address
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        app.state.ending = True
-
     app = FastAPI(
-        title="ablata", version=__version__, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
-        lifespan=lifespan,
-    )  # fmt: skip
+        title="ablata", version=__version__, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None
+    )
     app.state.spawner = Spawner()
     started = Started(ledger.home, address, app.state.spawner)
     app.state.board = Board(Lab(ledger), access, started, Asked(app.state.spawner))
@@ -110,9 +106,23 @@ def serve(
     threading.Thread(target=_warm, args=(app.state.board.lab,), daemon=True).start()
     if open_browser:
         threading.Timer(0.5, webbrowser.open, (address,)).start()
-    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
+    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5, server_header=False)
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(settings).run(sockets=[listening])
+        _Server(settings, app).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """A server whose open pages are told at Ctrl-C that it ends: it waits for them first."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._app.state.ending = True
+        # What is still under way after the time to end is cancelled, which is no fault to tell.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        super().handle_exit(sig, frame)
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
