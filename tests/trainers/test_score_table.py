@@ -174,3 +174,11 @@ def test_numbers_that_may_mean_two_things_or_are_none_are_refused(tmp_path: Path
     (tmp_path / "t.csv.gz").write_bytes(b"\x1f\x8b\x08")
     with pytest.raises(DataError, match="a gzip file"):
         read_given(tmp_path / "t.csv.gz")
+
+
+def test_a_score_twice_in_an_object_of_json_is_refused_by_file_and_key(tmp_path: Path) -> None:
+    once, twice = '{"arm": "base", "seed": 0, "acc": 1}', '{"arm": "base", "seed": 1, "acc": 1, "acc": 2}'
+    for name, text, told in (("a.json", f"[{twice}]", "a.json"), ("a.jsonl", f"{once}\n{twice}", "line 2")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=f"{told}: an object holds the key 'acc' twice"):
+            read_given(tmp_path / name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Double, Float, Text
@@ -13,6 +13,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
+
+from ablata.base.json_text import parse_json, with_each_key_once
 
 MARK = "$float"
 """The key of an object that stands for a figure JSON has no form for: {"$float": "nan"}."""
@@ -47,13 +49,14 @@ def decode(text: str | bytes) -> Any:
     """Return what `encode` was given (tuples as lists).
 
     Raises:
-        ValueError: the text is no JSON, or a mark holds no figure.
+        ValueError: the text is no JSON, an object holds a key twice, or a mark holds no figure.
     """
     plain = MARK.encode() not in text if isinstance(text, bytes) else MARK not in text
-    return json.loads(text) if plain else json.loads(text, object_hook=_unmarked)
+    return parse_json(text) if plain else json.loads(text, object_pairs_hook=_unmarked)
 
 
-def _unmarked(item: dict[str, Any]) -> Any:
+def _unmarked(pairs: Sequence[tuple[str, Any]]) -> Any:
+    item = with_each_key_once(pairs)
     return float(str(item[MARK])) if item.keys() == {MARK} else item
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ablata.base.errors import DataError, SettingsError, listing
 from ablata.base.files import write_text
+from ablata.base.json_text import parse_json
 
 _KIND = "ablata rule 1"
 _MOST_SEEDS = 10_000
@@ -94,7 +95,7 @@ def read_rule(path: Path) -> DeclaredRule:
         DataError: there is none, or it was changed after it was written.
     """
     try:
-        tree: Any = json.loads(path.read_text(encoding="utf-8"))
+        tree: Any = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(
             "A declared rule must lie in a file",

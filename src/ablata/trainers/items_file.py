@@ -13,7 +13,6 @@ columns.
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import DataError
+from ablata.base.json_text import parse_json
 from ablata.records.run_folder.items import ItemScores
 
 ITEM_FILES = ("items.csv", "items.json")
@@ -93,7 +93,7 @@ def _csv_rows(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _json_rows(path: Path) -> list[Mapping[str, Any]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = parse_json(path.read_text(encoding="utf-8"))
     if isinstance(content, dict):
         columns: dict[str, Sequence[Any]] = content
         if not all(isinstance(values, list) for values in columns.values()):

@@ -27,6 +27,7 @@ REFUSED: dict[str, list[tuple[str, str, str]]] = {
         ("50,\n          60", '50,\n          "x"', r"points must be numbers\n.*0\.json, shape 1 points="),
         ("64,\n          30", "3000,\n          30", r"must lie on its image\n.*shape 2: \[3000\.0, 30.* in 128x96"),
         ("50,\n          60", "50", r"points must be 2 numbers\n.*0\.json, shape 1"),
+        ('"imageHeight": 96', '"imageHeight": 96, "imageHeight": 9', r"0\.json: an object holds the key"),
         ('"flags": {},\n  "shapes": [', '"flags": {},\n  "shapes": {', r"must be labelme's JSON\n.*0\.json"),
     ],
     "cvat": [
@@ -51,6 +52,7 @@ REFUSED: dict[str, list[tuple[str, str, str]]] = {
         ('"origin": [64, 30]', '"origin": [64, 0.5]', r"origin must be 2 whole numbers\n.*object 2"),
         ('"data": "', '"data": "!', r"data must be a PNG packed by zlib, in base64\n.*object 2"),
         ('"height": 96', '"height": 0', r"height must be a whole number from 1 on\n.*0\.jpg\.json height=0"),
+        ('"height": 96', '"height": 96, "height": 96', r"ds/ann/0\.jpg\.json: an object holds the key 'height' twice"),
         ('"objects": [', '"objects": 3, "other": [', r"Supervisely's JSON\n.*0\.jpg\.json: no list of objects"),
     ],
     "label_studio": [
@@ -59,10 +61,12 @@ REFUSED: dict[str, list[tuple[str, str, str]]] = {
         ('["cat"]', '["cat", "dog"]', r"must have one label\n.*task 1, result 1 rectanglelabels="),
         ('"original_width": 128, ', "", r"original_width and original_height must be given\n.*task 1, result 1"),
         ("0a1b2c3d-0.jpg", "0a1b2c3d-9.jpg", r"annotated image must exist\n.*task 1 image='/data/upload/1/0a1b2c"),
+        ('"rotation": 0', '"rotation": 0, "rotation": 1', r"an object holds the key 'rotation' twice"),
         ('"annotations": [', '"annotations": [1, ', r"annotations must be a list of JSON objects\n.*task 1"),
     ],
     "coco": [
         ('"bbox": [10, 20, 40, 40]', '"bbox": [10, 20, 40]', r"4 numbers\n.*result\.json: 0\.jpg annotation 0"),
+        ('"category_id": 1', '"category_id": 1, "category_id": 2', r"result\.json: an object with id 0 holds"),
         ('"name": "cat"', '"name": NaN', r"name must be text\n.*category at position 0 name=nan"),
         ('"category_id": 1', '"category_id": 5', r"one of the listed categories"),
         ('"file_name": "0.jpg"', '"file_name": "../0.jpg"', r"below the image folder.*\n.*image 0: '\.\./0\.jpg'"),

@@ -241,6 +241,7 @@ DISHONEST: dict[str, Tamper] = {
     "a newer version": edit(MANIFEST, lambda manifest: manifest.update(version=2)),
     "another format": edit(MANIFEST, lambda manifest: manifest.update(format="zip")),
     "a manifest that is a list": lambda entries: entries.update({MANIFEST: b"[]"}),
+    "a key twice": lambda entries: entries.update({MANIFEST: b'{"version":2,' + entries[MANIFEST][1:]}),
     "a manifest nested too deep": lambda entries: entries.update({MANIFEST: b"[" * 100_000}),
 }
 

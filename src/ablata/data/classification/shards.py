@@ -10,7 +10,6 @@ lies before. With an index every sample has a number, and order, shares and resu
 from __future__ import annotations
 
 import hashlib
-import json
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ import numpy as np
 
 from ablata.base.errors import DataError
 from ablata.base.files import atomic_path
+from ablata.base.json_text import parse_json
 from ablata.data.classification.file_list import Listing, screen
 from ablata.data.classification.image_files import ImageFileDataset, ImageFileSettings, assemble
 from ablata.data.classification.inspection import ImageFinding, inspect_images
@@ -174,7 +174,7 @@ def _parts(name: str) -> tuple[str, str, str]:
 def _label(content: bytes, kind: str, where: str) -> int | None:
     """Return the label; None for a JSON object that has none."""
     try:
-        tree = json.loads(content)
+        tree = parse_json(content)
         label = tree.get("label") if kind == "json" else tree
     except (ValueError, AttributeError):
         raise _wrong(f"{where}: {content[:40]!r}", "a whole number, or a JSON object with `label`") from None

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, choices, listing, reason
 from ablata.base.files import write_text
+from ablata.base.json_text import parse_json
 from ablata.base.parts import OpenPart
 from ablata.base.seeds import derive
 from ablata.base.settings import ON_DISK, Settings
@@ -183,7 +184,7 @@ def read_graph(path: Path) -> ClassGraph:
         DataError: the file is missing, is no graph, or its matrix does not fit its names.
     """
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = parse_json(path.read_text(encoding="utf-8"))
         if tree["format"] != _FORMAT:
             raise ValueError(f"format {tree['format']!r}")
         names = tuple(map(str, tree["names"]))

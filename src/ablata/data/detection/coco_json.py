@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import DataError, choices, listing, reason
+from ablata.base.json_text import RepeatedKeyError, parse_json
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.fields import FieldError, Fields, short
 from ablata.data.detection.problems import Findings
@@ -41,20 +41,29 @@ class ListedImage:
     values: Mapping[str, Any]
 
 
+class RepeatedFieldError(DataError):
+    """A file of annotations holds a key twice in one object: which value counts is not known."""
+
+
 def read_tree(path: Path) -> Mapping[str, Any]:
     """Read a file of COCO's, in any of Unicode's encodings, with or without byte order mark.
 
     Raises:
+        RepeatedFieldError: an object holds a key twice.
         DataError: it is no JSON, or not COCO's.
     """
     try:
-        tree = json.loads(path.read_bytes())
+        tree = parse_json(path.read_bytes())
         if not isinstance(tree, dict):
             raise ValueError(f"no object with the lists {listing(_LISTS)}")
         for key in _LISTS:
             if not isinstance(tree.get(key), list):
                 raise ValueError(f"{key} is no list" if key in tree else f"no list {key}")
         return tree
+    except RepeatedKeyError as error:
+        raise RepeatedFieldError(
+            "Annotations must hold each key of an object once", found=f"{path}: {error}", do="leave one of its values"
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             "Annotations must be COCO's JSON",

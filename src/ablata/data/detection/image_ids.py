@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ablata.base.errors import DataError, listing, reason
+from ablata.base.json_text import parse_json
 from ablata.data.detection.fields import FieldError, Fields
 from ablata.data.detection.problems import Findings
 
@@ -36,7 +36,7 @@ def read_image_ids(annotations: Path) -> dict[str, int | str]:
         DataError: it is none.
     """
     try:
-        tree = json.loads(annotations.read_bytes())
+        tree = parse_json(annotations.read_bytes())
         found = {}
         for place, values in enumerate(tree["images"]):
             fields = Fields(dict(values), f"{annotations}: image at position {place}", Findings("repair"))

@@ -67,6 +67,7 @@ class BoxSet(SplitRule, DetectionFileSettings):
         reading = Reading(self.image_rules(), self.classes, self.on_invalid, keep_written)
         found = chosen.read(root, reading)
         if not found.images:
+            reading.findings.notices()  # an unreadable file of annotations may be why
             raise DataError("A data set must have images", found=f"{root}: no image below it",
                             do="name the folder that holds images and annotations")  # fmt: skip
         return self._files(root, found, reading)

@@ -52,10 +52,12 @@ def _trees(folder: Path) -> dict[Path, Mapping[str, Any]]:
     for file in json_files(folder):
         head = head_of(file)
         if head.lstrip().startswith("{") and any(key in head for key in (*_KEYS, '"info"', '"licenses"')):
-            from ablata.data.detection.coco_json import drop_root_category, read_tree
+            from ablata.data.detection.coco_json import RepeatedFieldError, drop_root_category, read_tree
 
             try:
                 found[file] = drop_root_category(read_tree(file))
+            except RepeatedFieldError:
+                raise
             except DataError:
                 continue  # another tool's, or damaged: then another file or none tells what the folder is
     return found

@@ -6,7 +6,6 @@ did is left out. Both exports are read, JSON and JSON-MIN.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ablata.base.files import read_text
+from ablata.base.json_text import parse_json
 from ablata.data.detection.box_forms import CORNERS
 from ablata.data.detection.fields import FieldError, Fields, short
 from ablata.data.detection.problems import Findings
@@ -111,7 +111,7 @@ class _Task:
 def _tasks(folder: Path, file: Path, findings: Findings) -> Iterator[_Task]:
     name = relative(file, folder)
     try:
-        tree = json.loads(read_text(file))
+        tree = parse_json(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         findings.refuse("Annotations must be Label Studio's JSON", f"{name}: {error}")
         return

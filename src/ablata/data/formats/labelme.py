@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ablata.base.files import read_text
+from ablata.base.json_text import parse_json
 from ablata.data.detection.box_forms import CORNERS
 from ablata.data.detection.fields import FieldError, Fields, short
 from ablata.data.detection.problems import Findings
@@ -57,7 +57,7 @@ def describe(folder: Path, reading: Reading) -> Described:
 def _image(folder: Path, file: Path, split: str, findings: Findings) -> DescribedImage | None:
     name = relative(file, folder)
     try:
-        tree = json.loads(read_text(file))
+        tree = parse_json(read_text(file))
         if not isinstance(tree, dict) or not isinstance(tree.get("shapes"), list):
             raise ValueError("no list of shapes")
     except (OSError, ValueError, RecursionError) as error:
@@ -162,7 +162,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
     for file in json_files(folder):
         if _is_own(file):
             try:
-                shapes = json.loads(read_text(file)).get("shapes", [])
+                shapes = parse_json(read_text(file)).get("shapes", [])
                 found |= {one["label"] for one in shapes if one.get("shape_type") not in _WITHOUT_AREA}
             except (OSError, ValueError, RecursionError, AttributeError, TypeError, KeyError):
                 continue  # refused with its reason where the set is read

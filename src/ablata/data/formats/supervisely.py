@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ablata.base.errors import DataError, reason
 from ablata.base.files import read_text
+from ablata.base.json_text import parse_json
 from ablata.data.detection.box_forms import CORNERS
 from ablata.data.detection.fields import FieldError, Fields, short
 from ablata.data.detection.problems import Findings
@@ -66,7 +66,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
     """
     file = folder / "meta.json"
     try:
-        classes = json.loads(read_text(file))["classes"]
+        classes = parse_json(read_text(file))["classes"]
         names = [one["title"] for one in classes if one.get("shape") not in _WITHOUT_AREA]
         if not all(isinstance(one, str) and one.strip() for one in names) or len(set(names)) < len(names):
             raise ValueError(f"titles {short(names)}")
@@ -80,7 +80,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
 def _image(folder: Path, file: Path, split: str, findings: Findings) -> DescribedImage | None:
     name = relative(file, folder)
     try:
-        tree = json.loads(read_text(file))
+        tree = parse_json(read_text(file))
         if not isinstance(tree, dict) or not isinstance(tree.get("objects"), list):
             raise ValueError("no list of objects")
         size = Fields(tree.get("size") or {}, name, findings)

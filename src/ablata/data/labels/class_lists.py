@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from ablata.base.errors import DataError, listing
 from ablata.base.files import read_text
+from ablata.base.json_text import parse_json
 from ablata.data.labels.map import HIGHEST_ID, MAP_FILE, Label, LabelMap, read_label_map
 from ablata.data.labels.split_lists import column, read_table
 from ablata.data.labels.table import VOID_NAMES, Form, LabelTable, read_class_lines
@@ -143,7 +143,7 @@ def find_list(root: Path) -> Path | None:
 def _json_rows(file: Path) -> Iterator[tuple[int, str]]:
     """Yield colour and name: {"classes": [{"title": NAME, "color": "#RRGGBB"}]} or {NAME: "#RRGGBB" or [r, g, b]}."""
     try:
-        tree = json.loads(read_text(file))
+        tree = parse_json(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             "The class list must be JSON",

@@ -16,12 +16,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from ablata.base.errors import DataError
+from ablata.base.json_text import parse_json
 from ablata.trainers.readers.tables import finite_numbers, flatten, read_json_rows, read_table, read_text
 from ablata.trainers.readers.tensorboard import is_event_file, read_events
 
@@ -86,7 +86,7 @@ def _points(path: Path) -> Iterable[Mapping[str, object]]:
 
 def _trainer_state(path: Path) -> list[Mapping[str, Any]]:
     try:
-        history = json.loads(read_text(path))["log_history"]
+        history = parse_json(read_text(path))["log_history"]
     except (ValueError, RecursionError, KeyError, TypeError):
         history = None
     if not isinstance(history, list) or not all(isinstance(point, dict) for point in history):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import DataError
+from ablata.base.json_text import RepeatedKeyError, parse_json
 
 _DECIMAL_COMMA = re.compile(r"^([-+]?\d+),(\d+\s*%?)$")
 _THOUSANDS = re.compile(r"^[-+]?[1-9]\d{0,2},\d{3}$")
@@ -77,10 +78,13 @@ def read_json_rows(text: str, path: Path) -> Sequence[Mapping[str, Any]]:
     """Return the objects of a JSON document or of JSON lines.
 
     Raises:
-        DataError: it is neither; a last line that is cut off, as of a run that was killed, is left out.
+        DataError: it is neither, or an object holds a key twice; a last line that is cut off, as of a run that was
+            killed, is left out.
     """
     try:
-        document = json.loads(text)
+        document = parse_json(text)
+    except RepeatedKeyError as error:
+        raise _repeated(error, str(path)) from None
     except ValueError:
         return _json_lines(text, path)
     except RecursionError:
@@ -108,7 +112,9 @@ def _json_lines(text: str, path: Path) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
     for place, (number, line) in enumerate(lines):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
+        except RepeatedKeyError as error:
+            raise _repeated(error, f"{path}, line {number}") from None
         except (ValueError, RecursionError) as error:
             if rows and place == len(lines) - 1:
                 break
@@ -126,6 +132,12 @@ def _json_lines(text: str, path: Path) -> list[Mapping[str, Any]]:
             )
         rows.append(row)
     return rows
+
+
+def _repeated(error: RepeatedKeyError, where: str) -> DataError:
+    return DataError(
+        "An object of a JSON file must hold every key once", found=f"{where}: {error}", do="leave one of its values"
+    )
 
 
 def flatten(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
