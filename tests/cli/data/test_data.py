@@ -100,3 +100,17 @@ def test_the_kind_of_a_folder_is_proposed_by_its_layout(ablata: Callable, tmp_pa
     other = ablata("train", "digits", f"data.root={tmp_path / 'none'}")
     assert "root is a key of " in other.err
     assert "image_folder" in other.err
+
+
+def test_a_folder_of_identities_is_checked_and_not_taken_for_classes(ablata: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "people"
+    folder.mkdir()
+    for name in (f"{who:04}_c{camera}_1.jpg" for who in range(1, 7) for camera in (1, 2)):
+        Image.new("RGB", (8, 16)).save(folder / name)
+    answer = ablata("data", "check", str(folder))
+    assert answer.status == 0
+    assert "val: 4 images of 2 identities by 2 cameras" in answer.out
+    (folder / "0001_c1_1.jpg").write_bytes(b"no image")
+    answer = ablata("data", "check", str(folder))
+    assert answer.status == 1
+    assert "0001_c1_1.jpg: no image of a known type" in answer.out

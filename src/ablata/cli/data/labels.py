@@ -126,8 +126,10 @@ class LabelFolder:
         from ablata.data.classification.image_folder import has_layout
         from ablata.data.classification.shards import has_shards
         from ablata.data.formats.image_list import fits
+        from ablata.data.formats.recognize import holds_identities
 
-        return self.labels is None and (has_layout(folder) or has_shards(folder) or fits(folder))
+        ways = (has_layout, has_shards, fits, holds_identities)
+        return self.labels is None and any(way(folder) for way in ways)
 
     def _layouts(self) -> str:
         from ablata.data.classification.image_folder import LAYOUT as BY_CLASS
@@ -138,9 +140,10 @@ class LabelFolder:
             return f"{self.images or 'images'} beside {self.labels}"
         from ablata.data.formats.image_list import LAYOUT as LISTED
         from ablata.data.formats.recognize import box_formats
+        from ablata.data.reid.layouts import MARKET, NAMED
 
         usual = f"{LAYOUT} (--images and --labels give other names)"
-        return "; or ".join((usual, BY_CLASS, IN_TARS, LISTED, box_formats()))
+        return "; or ".join((usual, BY_CLASS, IN_TARS, LISTED, MARKET, NAMED, box_formats()))
 
     def listed(self) -> LabeledFolder:
         """List the files.

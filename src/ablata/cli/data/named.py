@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ablata.data.formats.recognize import FolderTask
     from ablata.engine.recipe import Recipe
 
 
@@ -84,8 +85,12 @@ def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
     return override(kinds[dataset].model_validate({"name": dataset}), [*first, *overrides])
 
 
-def classes_recipe(folder: str, overrides: list[str]) -> Recipe:
+def classes_recipe(
+    folder: str, overrides: list[str], tasks: tuple[FolderTask, ...] = ("reidentify", "classify")
+) -> Recipe:
     """Return a recipe around a folder of images with classes, its layout recognised, or taken for folders by class.
+
+    Images whose names say identity and camera are a set of identities where `tasks` has re-identification.
 
     Raises:
         DataError: there is no such folder.
@@ -97,7 +102,7 @@ def classes_recipe(folder: str, overrides: list[str]) -> Recipe:
 
     if any(not argument.startswith("data.") for argument in overrides):
         raise SettingsError("A folder takes settings of its data alone", found=" ".join(overrides), do="data.size=128")
-    found = next(iter(recognize(folder, lab_home() / "cache", ("classify",))), None)
+    found = next(iter(recognize(folder, lab_home() / "cache", tasks)), None)
     kind, settings = (found.kind, found.settings) if found else ("image_folder", (f"data.root={folder}",))
     return named_recipe(kind, [*settings, *overrides])
 

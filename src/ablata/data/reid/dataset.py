@@ -6,6 +6,7 @@ on (minival) follow them; the val source has a numbering of its own.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,14 @@ class ReidSettings(DataSettings):
     """Subtracted from red, green, blue in 0..1. ImageNet's, so that networks of several sets see alike values."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """What red, green, blue in 0..1 are divided by; ImageNet's."""
+
+    @abstractmethod
+    def build(self, cache: Path) -> ReidDataset:
+        """Build the set; see `DataSettings.build`."""
+
+    def faults(self, cache: Path) -> list[str]:
+        """Return what is wrong with single files, each named; none of sets without files."""
+        return []
 
     def read_image(self, file: Path) -> np.ndarray:
         """Return an image file as these sets prepare theirs, uint8 [3, height, width].

@@ -65,7 +65,7 @@ class Identities(Market):
         Raises:
             DataError: the folder is not there, has fewer than four identities, or a file does not decode.
         """
-        root = find_root(self.root, default=None, fits=self._holds_names, layout=NAMED, cache=cache)
+        root = self.located(cache)
         images, others = self._named(root)
         images, notices = one_spelling(images)
         identities = sorted({image.identity for image in images})
@@ -97,6 +97,15 @@ class Identities(Market):
             backend=self.backend_name(),
             notices=notices,
         )
+
+    def located(self, cache: Path) -> Path:
+        """Return the folder; see `Market.located`."""
+        return find_root(self.root, default=None, fits=self._holds_names, layout=NAMED, cache=cache)
+
+    def faults(self, cache: Path) -> list[str]:
+        """Return the files that do not decode; see `ReidSettings.faults`."""
+        root = self.located(cache)
+        return self.undecodable(root, [image.file for image in self._named(root)[0]])
 
     def _holds_names(self, folder: Path) -> bool:
         return folder.is_dir() and bool(self._named(folder)[0])

@@ -33,8 +33,8 @@ from ablata.data.reid.layouts import GALLERY, MARKET, QUERY, TRAIN, is_market
 from ablata.data.transforms.classification import Augment
 
 _NAME = re.compile(r"(?P<identity>-1|\d{4,})_c(?P<camera>\d+)s\d+_\d+_\d+")
-_JUNK, _DISTRACTOR = "-1", "0000"
-NOBODY = (_JUNK, _DISTRACTOR)
+_JUNK, DISTRACTOR = "-1", "0000"
+NOBODY = (_JUNK, DISTRACTOR)
 """What stands in names of images that show no identity: junk, and distractors."""
 _IDENTITIES = 751
 """Training identities of the published set."""
@@ -70,9 +70,9 @@ class Market(ReidSettings):
         Raises:
             DataError: the layout is not there, a file has a wrong name or does not decode, or minival is out of range.
         """
-        root = find_root(self.root, default="market1501", fits=is_market, layout=MARKET, cache=cache)
+        root = self.located(cache)
         train, ignored = _images(root / TRAIN, allowed=())
-        gallery, ignored_gallery = _images(root / GALLERY, allowed=(_JUNK, _DISTRACTOR))
+        gallery, ignored_gallery = _images(root / GALLERY, allowed=(_JUNK, DISTRACTOR))
         queries, ignored_queries = _images(root / QUERY, allowed=())
         junk = [entry for entry in gallery if entry.identity == _JUNK]
         gallery = [entry for entry in gallery if entry.identity != _JUNK]
@@ -90,6 +90,36 @@ class Market(ReidSettings):
             backend=self.backend_name(),
             notices=[*notices, *_notices(root, junk, [*ignored, *ignored_gallery, *ignored_queries])],
         )
+
+    def located(self, cache: Path) -> Path:
+        """Return the folder of the set.
+
+        Raises:
+            DataError: the layout is not there.
+        """
+        return find_root(self.root, default="market1501", fits=is_market, layout=MARKET, cache=cache)
+
+    def faults(self, cache: Path) -> list[str]:
+        """Return the files whose names are wrong or that do not decode; see `ReidSettings.faults`."""
+        root = self.located(cache)
+        entries = [entry for name in (TRAIN, GALLERY, QUERY) for entry in sorted((root / name).iterdir())]
+        files = [file for file in entries if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
+        named = [f"{file.relative_to(root).as_posix()}: the name does not say identity and camera"
+                 for file in files if _NAME.fullmatch(file.stem) is None]  # fmt: skip
+        return named + self.undecodable(root, files)
+
+    def undecodable(self, root: Path, files: Sequence[Path]) -> list[str]:
+        """Return the files that cannot be read as training reads them, and why."""
+
+        def fault(file: Path) -> str | None:
+            try:
+                self.read_image(file)
+            except DataError as error:
+                return f"{file.relative_to(root).as_posix()}: {(error.found or '').removeprefix(f'{file}: ')}"
+            return None
+
+        with ThreadPoolExecutor(min(8, usable_cores())) as pool:
+            return [told for told in pool.map(fault, files) if told is not None]
 
     def seen(self, root: Path, images: Sequence[NamedImage], queries: int, cache: Path) -> tuple[IdentitySource, str]:
         """Decode images the first time; return a source, its first `queries` images to search with, and a digest."""
@@ -168,7 +198,7 @@ def _images(folder: Path, allowed: Sequence[str]) -> tuple[list[NamedImage], lis
                 found=str(file),
                 do="rename or remove it",
             )
-        if said["identity"] in (_JUNK, _DISTRACTOR) and said["identity"] not in allowed:
+        if said["identity"] in (_JUNK, DISTRACTOR) and said["identity"] not in allowed:
             raise DataError(
                 f"Junk (-1) and distractors (0000) belong into {GALLERY} alone", found=str(file), do="remove it"
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ from ablata.tasks.distillation.settings import Refinement, round_data
 from ablata.tasks.distillation.task import DistillableRecipe, DistillableTask
 from ablata.tasks.networks import start_classifier
 from ablata.tasks.own_scores import check_shape, score_metrics
+
+if TYPE_CHECKING:
+    from ablata.data.reid.report import IdentityReport
 
 PROTOCOL: Literal["cross_camera"] = "cross_camera"
 
@@ -97,6 +100,12 @@ class Reidentify(DistillableRecipe):
         from ablata.tasks.reid.synthetic import synthetic_parts
 
         return synthetic_parts(self.data, self.refine)
+
+    def check_data(self, cache: Path) -> IdentityReport:
+        """Read every image and report what is wrong, by file; see `Recipe.check_data`."""
+        from ablata.data.reid.report import check_identities
+
+        return check_identities(self.data, cache)
 
     @classmethod
     def predictor_class(cls) -> type[Predictor]:
