@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from ablata.base.errors import DataError
+from ablata.data.io.decode import ImageRules
 from ablata.data.label_tools.check import LabelFinding
 from ablata.data.label_tools.scan import value_counts
 from ablata.data.labels.layout import FolderNames
@@ -193,6 +194,19 @@ def test_sizes_are_compared_with_the_images_and_listed(tmp_path: Path) -> None:
     assert problem.detail == "13x16, its image 12x16 (height x width)"
     sizes = next(one for one in checked(root).remarks if one.kind == "sizes")
     assert "12x16 in 11, 13x16 in 1 files; some are a pixel or two apart" in sizes.detail
+
+
+def test_masks_of_one_page_beside_a_later_page_of_stacks_are_told_by_check_and_training(tmp_path: Path) -> None:
+    root = _listed(small_set(tmp_path / "set", [0, 1, 2], 2, 1))
+    for file in sorted((root / "images").rglob("*.png")):
+        with Image.open(file) as first:
+            first.save(file.with_suffix(".tif"), save_all=True, append_images=[image(9)])
+        file.unlink()
+    said = "3 masks have one page, taken for page 1 of the image (data.page=1)"
+    assert said in {one.detail for one in checked(root, rules=ImageRules(page=1)).remarks}
+    assert "one page" not in str(checked(root, rules=ImageRules(page=0)).remarks)
+    notices = MaskFolder(root=str(root), page=1).build(tmp_path / "cache").notices
+    assert [notice.partition(", the first")[0] for notice in notices if "one page" in notice] == [said]
 
 
 def test_damaged_label_files_and_images_are_named_and_the_others_counted(tmp_path: Path) -> None:

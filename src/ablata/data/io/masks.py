@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ablata.base.errors import DataError
+from ablata.base.quantities import counted
 from ablata.data.io.decode import RULES, ImageRules, open_image, turn_to_page
 from ablata.data.io.headers import as_stored, lossy_format, orientation_of, page_count, raw_mode, upright
 
@@ -116,3 +118,16 @@ def load_mask(mask: Image.Image, file: Path, rules: ImageRules = RULES) -> Image
     place = upright if rules.orientation == "applied" else as_stored
     mask = place(mask, orientation)
     return mask if factor is None else mask.point([value // factor for value in range(256)])
+
+
+def tell_of_one_page(files: Sequence[Path], rules: ImageRules) -> tuple[str, ...]:
+    """Return a notice of masks of one page where another page than the first is read of images; none elsewhere."""
+    if not rules.page:
+        return ()
+    single = [file for file in files if page_count(open_mask(file, max_pixels=rules.max_pixels)) == 1]
+    return (f"{of_one_page(len(single), rules.page)}, the first {single[0]}",) if single else ()
+
+
+def of_one_page(count: int, page: int) -> str:
+    """Say that masks of one page are taken for that of a later page of their images."""
+    return f"{counted(count, 'mask has', 'masks have')} one page, taken for page {page} of the image (data.page={page})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ablata.base.quantities import counted
 from ablata.data.io.bit_depth import DARK, bits_advice, dark_detail
 from ablata.data.io.decode import ImageRules
+from ablata.data.io.masks import of_one_page
 from ablata.data.label_tools.finding import LabelFinding
 from ablata.data.label_tools.survey import Survey
 from ablata.data.labels.layout import LabeledFolder, Sample, propose_suffixes
@@ -36,6 +37,8 @@ def image_findings(survey: Survey, rules: ImageRules) -> tuple[list[LabelFinding
         detail += ", which show white" if rules.bands is None else f"; bands {list(rules.bands)} are read"
         do = "" if rules.bands else "data.bands=[0,1,2] reads the colours without it"
         remarks.append(LabelFinding("transparent", survey.transparent[0], detail, do))
+    if survey.single and rules.page:
+        remarks.append(LabelFinding("pages", survey.single[0], of_one_page(len(survey.single), rules.page)))
     return problems, remarks + _turned(survey, rules)
 
 

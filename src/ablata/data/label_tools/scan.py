@@ -18,7 +18,7 @@ import numpy as np
 from ablata.base.cores import worker_count
 from ablata.base.errors import DataError
 from ablata.data.io.decode import RULES, ImageFacts, ImageRules, decode_rgb, open_image
-from ablata.data.io.headers import lossy_format, orientation_of
+from ablata.data.io.headers import lossy_format, orientation_of, page_count
 from ablata.data.io.masks import Fault, MaskError, load_mask, open_mask
 from ablata.data.labels.layout import Sample
 from ablata.data.labels.map import LabelMap
@@ -83,6 +83,7 @@ class LabelFileScan:
         more: values left out because there are too many.
         digest: of size and values' places; equal for equal label files.
         palette: colours (0xRRGGBB) that the indices of a palette file stand for.
+        pages: of the label file.
     """
 
     row: int
@@ -98,6 +99,7 @@ class LabelFileScan:
     more: int
     digest: bytes
     palette: dict[int, int]
+    pages: int = 1
 
     @property
     def pixels(self) -> int:
@@ -172,11 +174,11 @@ def _look(reading: ReadOptions, job: tuple[int, Path | None, Path | None]) -> La
             return seen
         try:
             opened = open_mask(file, reading.leniency.lossy, reading.rules.max_pixels)
-            orientation, kind = orientation_of(opened), lossy_format(opened)
+            orientation, kind, pages = orientation_of(opened), lossy_format(opened), page_count(opened)
             mask = load_mask(opened, file, reading.rules)
         except MaskError as error:
             return replace(seen, fault=error.fault, detail=(error.found or "").removeprefix(f"{file}: "))
-        seen = replace(seen, mode=mask.mode, size=(mask.height, mask.width), orientation=orientation)
+        seen = replace(seen, mode=mask.mode, size=(mask.height, mask.width), orientation=orientation, pages=pages)
         try:
             raw = raw_values(mask, file, reading.form, replace(reading.leniency, lossy=bool(kind)))
         except MaskError as error:

@@ -76,6 +76,7 @@ class Survey:
         images: images that cannot be used: name, why, what to do.
         turned: images, and label files, in which the camera noted an orientation.
         apart: label files of another orientation than their image's, though of its size.
+        single: label files of one page, where another page than the first is read of images.
         highest: of each 16-bit image the highest value, by name.
         transparent: images with transparent pixels.
         crowded: files with more values than are kept.
@@ -98,6 +99,7 @@ class Survey:
     mismatched: list[tuple[str, tuple[int, int], tuple[int, int], str]] = field(default_factory=list)
     images: list[tuple[str, str, str]] = field(default_factory=list)
     turned: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
+    single: list[str] = field(default_factory=list)
     apart: list[str] = field(default_factory=list)
     highest: dict[str, int] = field(default_factory=dict)
     transparent: list[str] = field(default_factory=list)
@@ -121,6 +123,8 @@ class Survey:
             self.modes[seen.mode] += 1
             self.mode_examples.setdefault(seen.mode, where)
             self.sizes[seen.size] += 1
+        if rules.page and seen.mode and seen.pages == 1:
+            self.single.append(where)
         if seen.orientation != 1:
             self.turned[1].append(where)
         if seen.image is not None:

@@ -71,7 +71,10 @@ def check_identities(data: ReidSettings, cache: Path) -> IdentityReport:
         built = data.build(cache)
     except DataError as error:
         return IdentityReport(problems=(f"{error.must}: {error.found}; {error.do}",))
-    images, seen, problems, remarks = {}, {}, [], [*built.notices]
+    images: dict[str, dict[str, int]] = {}
+    seen: dict[str, dict[str, int]] = {}
+    problems: list[str] = []
+    remarks = [*built.notices]
     for split in built.splits:
         sightings = built.retrieval_split(split)
         counts = Counter(sightings.names[number] for number in sightings.identities.tolist())

@@ -16,6 +16,7 @@ from ablata.base.errors import DataError, listing
 from ablata.base.quantities import counted
 from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.io.crop import backend_name
+from ablata.data.io.masks import tell_of_one_page
 from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.labels.class_lists import find_list, read_list
 from ablata.data.labels.layout import (
@@ -108,6 +109,7 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
         pairs, sources, rules = found.pairs, SOURCES, self.image_rules()
         train, val = ([pair.image for pair in pairs[source]] for source in sources)
         shared = tell_shared(train, val, file_digests(found.root, [*train, *val], cache))
+        masks = [pair.mask for source in sources for pair in pairs[source] if pair.mask is not None]
         digests = {source: _digest(found, source, cache) for source in sources}
         stores = {source: decoded_pairs(digests[source][:32], pairs[source], table, cache, rules) for source in sources}
         own = [folder_digest(file.parent, [file], cache) for file in found.more]
@@ -128,7 +130,7 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
             std=std,
             augment=self.augment,
             backend=backend_name("pil", None, orientation=self.orientation),
-            notices=(*shared, *found.notices),
+            notices=(*shared, *found.notices, *tell_of_one_page(masks, rules)),
             later=later,
             names={source: [_name(pair.image, found.root) for pair in pairs[source]] for source in pairs},
             test_digest=partial(_digest, found, "test", cache) if later else str,
