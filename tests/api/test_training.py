@@ -158,6 +158,7 @@ def test_a_segmenter_that_does_not_take_the_images_of_a_step_is_refused_before_a
     refused = {
         f"model=ddrnet {small}": "more than 32 pixels high and wide in training",
         "model=ddrnet train.batch=1": "One image a batch must be more than 64",
+        "model=deeplab train.batch=1": r"more than one value a channel in training\n.*a map \[1, \d+, 1, 1\]",
         "model=smp model.decoder=dpt model.encoder=resnet18": "model.decoder must stand on model.encoder",
     }
     for settings, told in refused.items():

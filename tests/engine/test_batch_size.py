@@ -13,6 +13,7 @@ from ablata.engine import batch_size
 from ablata.engine.batch_size import fitting_batch, with_batch
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.task import RunContext
+from ablata.nn.single_values import single_values_in_words
 
 MEGABYTE = 1e6
 
@@ -22,12 +23,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     """Return what makes a machine of so much memory, where a step takes 100 MB and 2 MB an image; with the batches
     that were tried."""
 
-    def make(megabytes: float, seconds: float = 0.0, full: int | None = None) -> list[int]:
+    def make(megabytes: float, seconds: float = 0.0, full: int | None = None, single: int = 0) -> list[int]:
         tried: list[int] = []
 
         def step(recipe: object, context: RunContext) -> tuple[float, float]:
             batch = recipe.train.batch  # type: ignore[attr-defined]
             tried.append(batch)
+            with single_values_in_words():
+                torch.nn.BatchNorm1d(2)(torch.zeros(1 if batch <= single else 2, 2))
             if full is not None and batch >= full:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return (100 + 2 * batch) * MEGABYTE, seconds
@@ -56,6 +59,12 @@ def test_the_largest_batch_that_fits_is_found_by_doubling_or_by_the_line_through
         found = fitting_batch(digits(), samples, context)
         assert (found.batch, found.measured, found.bound) == (batch, measured, bound), (megabytes, seconds, samples)
         assert found.memory == pytest.approx((100 + 2 * batch) * MEGABYTE)
+    machine(400, single=1)
+    assert fitting_batch(digits(), 8000, context).batch == 128
+    assert fitting_batch(digits(), 5, context).batch == 2
+    machine(400, single=2)
+    with pytest.raises(SettingsError, match="more than one value a channel"):
+        fitting_batch(digits(), 8000, context)
     machine(4000)
     assert fitting_batch(digits("train.accumulate=3", "train.batch=3"), 8000, context).batch == 768
     machine(4000, full=64)

@@ -23,6 +23,7 @@ from ablata.engine.hardware.precision import choose_device
 from ablata.engine.measuring import time_one_step
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import RunContext
+from ablata.nn.single_values import SingleValueError
 
 _FRACTION = {"cuda": 0.8}
 _USUAL_FRACTION = 0.5
@@ -118,9 +119,16 @@ def fitting_batch(recipe: Recipe, samples: int | None, context: RunContext) -> F
     spent, batch = 0.0, unit
     while batch <= most:
         memory, seconds = math.inf, 0.0
-        # What the failed step held is free only once its error, whose traceback has it, is gone.
-        with suppress(torch.OutOfMemoryError):
-            memory, seconds = time_one_step(_with(recipe, batch), context)
+        try:
+            # What the failed step held is free only once its error, whose traceback has it, is gone.
+            with suppress(torch.OutOfMemoryError):
+                memory, seconds = time_one_step(_with(recipe, batch), context)
+        except SingleValueError:
+            if batch > unit or batch * 2 > (samples or _LARGEST):
+                raise
+            batch *= 2
+            most = max(most, batch)
+            continue
         if math.isinf(memory):
             torch.cuda.empty_cache()
             if not points:
@@ -132,7 +140,7 @@ def fitting_batch(recipe: Recipe, samples: int | None, context: RunContext) -> F
             break
         batch *= 2
     if points[0][1] > allowed:
-        raise _nothing_fits(unit, allowed)
+        raise _nothing_fits(points[0][0], allowed)
     return _largest(points, most, allowed)
 
 

@@ -16,6 +16,7 @@ from ablata.base.seeds import derive
 from ablata.engine.hardware.timer import Timer
 from ablata.engine.reporting import Progress
 from ablata.engine.train_state import TrainState
+from ablata.nn.single_values import single_values_in_words
 
 
 def train_steps(state: TrainState) -> None:
@@ -102,10 +103,11 @@ class Part:
         """Return the part's share of the batch's loss, a scalar, with `network` in place of the state's model.
 
         Raises:
-            SettingsError: the first loss does not depend on the network's outputs.
+            SettingsError: the first loss does not depend on the network's outputs, or one image a batch is too few.
         """
         s, last = self.state, self.position == self.count - 1
-        with s.precision.autocast(), nullcontext() if last else s.without_gradient_exchange():
+        exchange = nullcontext() if last else s.without_gradient_exchange()
+        with s.precision.autocast(), exchange, single_values_in_words():
             terms = s.task.loss(network, self.batch)
             self.log.add(terms)
             loss = torch.stack(list(terms.values())).sum() / self.count

@@ -18,6 +18,7 @@ from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
 from ablata.engine.train_state import TrainState
+from ablata.nn.single_values import single_values_in_words
 
 _BATCHES = 2
 """Batches without any gradient before a loss is refused: of one, all triplets may lie apart already."""
@@ -59,7 +60,8 @@ def refuse_unfit_network(recipe: Recipe, cache: Path) -> None:
     model = None if images is None else recipe.effective().nominal_network()
     if model is None:
         return
-    with torch.no_grad(), torch.device("meta"), suppress(NotImplementedError):  # an operation without a form for meta
+    # An operation may have no form for meta.
+    with torch.no_grad(), torch.device("meta"), suppress(NotImplementedError), single_values_in_words():
         model.train()(images)
 
 
@@ -101,7 +103,7 @@ def _teaches(state: TrainState, step: int) -> bool:
     state.train_mode()
     torch.manual_seed(derive(state.seed, "model", step, 0))
     part = batch.chunk(state.recipe.train.accumulate)[0]
-    with state.precision.autocast():
+    with state.precision.autocast(), single_values_in_words():
         loss = torch.stack(list(state.task.loss(state.model, part).values())).sum()
     state.check_first_loss(loss)
     torch.autograd.backward(loss)

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.nn.conv_norm_act import make_norm
+from ablata.nn.single_values import SingleValueError
 
 
 class PooledBatchNorm(nn.BatchNorm2d):
@@ -23,10 +23,10 @@ class PooledBatchNorm(nn.BatchNorm2d):
         """Normalise [B, C, 1, 1].
 
         Raises:
-            SettingsError: in training, one value a channel.
+            SingleValueError: in training, one value a channel.
         """
         if self.training and x.shape[0] * x.shape[2] * x.shape[3] < 2:
-            raise SettingsError(
+            raise SingleValueError(
                 "Batch normalisation behind a mean over the image needs two images a batch in training",
                 found="1 image",
                 do="take a larger batch, or pooled_norm=group or none",

@@ -31,6 +31,7 @@ from ablata.base.parts import NamedPart
 from ablata.models.segmentation.base import DenseHead, Init, Segmenter, SegmenterSettings, init_weights
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.pooled_gates import pooled_norm
+from ablata.nn.single_values import SingleValueError
 from ablata.nn.upsampling import Bilinear, Upsampling
 
 _DEEPEST = 64
@@ -233,7 +234,7 @@ class DDRNetModel(Segmenter):
                 do="set data.augment.crop.height and data.augment.crop.width to 64 or more, or enlarge the images",
             )
         if self.training and len(images) == 1 and max(size) <= _DEEPEST:
-            raise SettingsError(
+            raise SingleValueError(
                 f"One image a batch must be more than {_DEEPEST} pixels high or wide in training for this network",
                 found=f"{size[0]}x{size[1]} (height x width)",
                 do="take a larger batch, or larger crops",

@@ -22,6 +22,7 @@ from ablata.base.errors import SettingsError, suggestion
 from ablata.base.settings import ON_DISK
 from ablata.models.backbones.weights import Loadable
 from ablata.models.segmentation.base import PlainHead, Segmenter, SegmenterSettings
+from ablata.nn.single_values import SingleValueError
 
 _CLASSES = {
     "unet": "Unet",
@@ -181,7 +182,7 @@ def _refused(error: Exception, images: Tensor) -> Exception:
     """Return what is told where the network does not take images; other errors as they are."""
     told, size = str(error), f"{images.shape[2]}x{images.shape[3]} (height x width)"
     if "more than 1 value per channel" in told:
-        return SettingsError(
+        return SingleValueError(
             "Batch normalisation behind a mean over the image needs two images a batch in training",
             found=f"{len(images)} of {size}",
             do="take a larger batch",
