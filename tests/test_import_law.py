@@ -199,7 +199,6 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
             "evidence",
             "guards",
             "identity",
-            "known_before",
             "metric",
             "study",
             "workers",

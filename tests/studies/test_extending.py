@@ -19,8 +19,8 @@ from ablata.studies.assess import assess
 from ablata.studies.extending import extend
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.imported import check_study
-from ablata.studies.known_before import known_sentences
 from ablata.studies.launch import create
+from ablata.studies.planning.known_before import known_sentences
 from ablata.studies.planning.plan import plan_study, with_history
 from ablata.studies.study import Study
 

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from ablata.studies.planning.plan import StudyPlan
+    from ablata.studies.planning.study_plan import StudyPlan
 
 ENDINGS = {"terminal": (".txt",), "markdown": (".md", ".markdown"), "html": PAGE, "json": (".json",)}
 """Forms of a report, each with its files' endings."""

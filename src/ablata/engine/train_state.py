@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ablata.base.errors import CheckpointError, SettingsError, listing
+from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.quantities import duration
-from ablata.base.settings import diff, expand, restore, settings_hash
+from ablata.base.settings import expand, settings_hash
 from ablata.engine.batch_norm import set_bn_momentum
 from ablata.engine.checkpoints import (
     AVERAGE,
@@ -31,7 +31,6 @@ from ablata.engine.checkpoints import (
     save_checkpoint,
 )
 from ablata.engine.evaluation import EvalSchedule, Evaluator
-from ablata.engine.forking import acts_from
 from ablata.engine.freezing import Frozen
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.hardware.precision import choose_precision
@@ -42,6 +41,7 @@ from ablata.engine.optim.parameter_groups import rate_factor
 from ablata.engine.optim.state import load_optimiser_state, optimiser_state
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import MetricRow, Reporter
+from ablata.engine.resuming import refuse_other_beginning, refuse_other_training
 from ablata.engine.shardable import refuse_unshardable
 from ablata.engine.task import RunContext
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
@@ -450,9 +450,12 @@ class TrainState:
         saved = load_checkpoint(path)
         facts = saved.facts
         if forking:
-            self._refuse_other_beginning(path, facts)
+            refuse_other_beginning(path, facts, self.recipe, self.seed, self.task.steps_per_epoch)
         else:
-            self._refuse_other_training(path, facts)
+            if self.attempt.run:
+                refuse_other_run(facts, ids_of(self.folder), path)
+            refuse_other_training(path, facts, self.recipe, self.seed, self.total)
+        refuse_mismatch(facts["contract"], self.task.contract(), str(path))
         try:
             load_whole_state(self.model, saved.groups[RAW])
         except RuntimeError as error:
@@ -477,39 +480,6 @@ class TrainState:
             return
         self.forked_at, self.out_of_time = facts.get("forked_at", 0), facts.get("out_of_time", False)
         self.scores, self.best, self.seconds_before = facts["scores"], facts["best"], facts["seconds"]
-
-    def _refuse_other_beginning(self, path: Path, facts: dict[str, Any]) -> None:
-        """Refuse a checkpoint from which this training would not go on as if it were its own."""
-        older = restore(type(self.recipe), facts["recipe"], source=str(path))
-        full = older.train.model_copy(update={"stop_epochs": self.recipe.train.stop_epochs})
-        shared = acts_from(older.model_copy(update={"train": full}), self.recipe, self.task.steps_per_epoch)
-        if facts["seed"] != self.seed or shared < facts["step"]:
-            raise CheckpointError(
-                "A fork must have been the same training until where it begins",
-                found=f"{path}: seed {facts['seed']}, step {facts['step']}; asked for seed {self.seed}, and the "
-                f"settings act from step {shared}",
-                do="run the study with --fork never",
-            )
-        refuse_mismatch(facts["contract"], self.task.contract(), str(path))
-
-    def _refuse_other_training(self, path: Path, facts: dict[str, Any]) -> None:
-        if self.attempt.run:
-            refuse_other_run(facts, ids_of(self.folder), path)
-        if facts["recipe_hash"] != settings_hash(self.recipe):
-            changes = diff(restore(type(self.recipe), facts["recipe"], source=str(path)), self.recipe)
-            raise CheckpointError(
-                "A run must be resumed with its own recipe",
-                found=f"from {path} to what is asked for: {listing(str(change) for change in changes)}",
-                do="train the changed recipe as a run of its own",
-            )
-        for key, here in (("seed", self.seed), ("total", self.total)):
-            if facts[key] != here:
-                raise CheckpointError(
-                    f"A run must be resumed with its own {key}",
-                    found=f"{path} has {facts[key]}, asked for {here}",
-                    do="resume it with the settings it has, or train without --resume",
-                )
-        refuse_mismatch(facts["contract"], self.task.contract(), str(path))
 
     def seconds(self) -> float:
         """Return the training time so far, earlier attempts included; of a group's time its share."""

@@ -20,7 +20,7 @@ from ablata.records.questions.account import EXPLORATORY, SEEN
 from ablata.records.questions.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
 from ablata.records.questions.scored_on import scored_on
 from ablata.records.rows import ArmRow, RunRow, StudyRow
-from ablata.reports.collect_runs import MOST_POINTS, arm_curves, run_view
+from ablata.reports.collect_runs import ENDED, MOST_POINTS, run_view, study_curves
 from ablata.reports.costs import apart_notes, mean_cost, mean_seconds, time_notes
 from ablata.reports.factorial.confirmed import confirmed_words
 from ablata.reports.factorial.record import FactorialRecord
@@ -30,10 +30,9 @@ from ablata.reports.guards import guard_views
 from ablata.reports.impossible import at_limit, impossible
 from ablata.reports.judged import kept_view
 from ablata.reports.pick import pick_view
-from ablata.reports.provenance import ENDED, code_notes, environments, fingerprints
+from ablata.reports.provenance import code_notes, environments, fingerprints
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
-from ablata.reports.run_views import CurveView
 from ablata.reports.standing.evidence import account_views, corrected, history_view, pairing_of, wave_fields
 from ablata.reports.view import (
     ArmView,
@@ -68,9 +67,6 @@ from ablata.stats.factors.factorial import factorial_key
 from ablata.stats.planning import MOST_SEEDS
 from ablata.stats.rounding import is_rounding
 from ablata.stats.waves import EXTENDABLE, wave_level
-
-MOST_CURVES = 3
-NO_LOSS = ("train/lr", "train/gradient_norm")
 
 
 @dataclass(frozen=True)
@@ -172,7 +168,7 @@ def study_view(
     arms = factorial.arms(cells, study.rule, over=row.state == "finished") if factorial else cells
     names = ("name", "protocol", "split", "unit", "higher_is_better")
     placed = _placed(study, cells)
-    taken = [run for _, run in placed]
+    taken, order = [run for _, run in placed], [arm.name for arm in study.arms]
     view = StudyView(
         name=row.name,
         question=row.question,
@@ -195,13 +191,13 @@ def study_view(
         arms=arms,
         plan=_plan(ledger, study),
         progress=_progress(study, cells),
-        curves=_curves(ledger, study, placed, points) if curves else (),
+        curves=study_curves(ledger, name, study.key, placed, order, points) if curves else (),
         environments=environments(ledger, taken),
         fingerprints=fingerprints(placed),
         code_notes=code_notes(placed),
         impossible=_impossible(study),
         time_notes=(
-            *time_notes([arm.name for arm in study.arms], placed, study.load, forked="fork" in study.row.spec),
+            *time_notes(order, placed, study.load, forked="fork" in study.row.spec),
             *apart_notes(study.apart, study.rule.seeds, study.seeds.stop),
             *_without_items(study),
         ),
@@ -446,23 +442,6 @@ def _rounds(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]])
     higher = bool(study.row.spec["metric"].get("higher_is_better", True))
     parents = [*ledger.studies.parents(study.row.name), *study.runs.values()]
     return round_views(arms, parents, study.key, higher)
-
-
-def _curves(
-    ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]], points: int | None
-) -> tuple[CurveView, ...]:
-    """The curves of the compared score and of the loss terms; which there are is read from one run."""
-    first = next((run for _, run in placed if run.state in ENDED), None)
-    if first is None:
-        return ()
-    logged = [curve.name for curve in ledger.metrics.of_runs([first.id])]
-    # A program names its curves as it likes.
-    losses = [name for name in logged if name.startswith("train/") and name not in NO_LOSS] or logged
-    names = list(dict.fromkeys([*(name for name in logged if name == study.key), *losses]))[:MOST_CURVES]
-    curves = ledger.metrics.of_study(study.row.name, names)
-    owners = {run.id: (arm, run) for arm, run in placed}
-    order = [arm.name for arm in study.arms]
-    return tuple(CurveView(name=name, arms=arm_curves(curves, name, owners, order, points)) for name in names)
 
 
 def _without_items(study: _Study) -> Iterator[str]:

@@ -22,6 +22,9 @@ MOST_POINTS = 400
 """Positions kept of a logged curve; a page draws fewer still."""
 
 MOST_COMPARED = 8
+_MOST_OF_STUDY = 3
+_NO_LOSS = ("train/lr", "train/gradient_norm")
+ENDED = ("completed", "diverged")
 ABSENT = "–"
 
 
@@ -174,6 +177,36 @@ def arm_curves(
             arm, run = owners[curve.run]
             found[arm].append(_series(curve, run, points))
     return tuple(ArmCurves(arm=arm, series=tuple(series)) for arm, series in found.items() if series)
+
+
+def study_curves(
+    ledger: Ledger,
+    study: str,
+    key: str,
+    placed: Sequence[tuple[str, RunRow]],
+    order: Sequence[str],
+    points: int | None = MOST_POINTS,
+) -> tuple[CurveView, ...]:
+    """Return the curves of a study's compared score and of its loss terms; which there are is read from one run.
+
+    Args:
+        ledger: the ledger.
+        study: the study's name.
+        key: the name under which runs keep the score that is compared.
+        placed: the runs that count, each with its arm.
+        order: the arms, in order.
+        points: at most this many of a curve, evenly spread; None: all.
+    """
+    first = next((run for _, run in placed if run.state in ENDED), None)
+    if first is None:
+        return ()
+    logged = [curve.name for curve in ledger.metrics.of_runs([first.id])]
+    # A program names its curves as it likes.
+    losses = [name for name in logged if name.startswith("train/") and name not in _NO_LOSS] or logged
+    names = list(dict.fromkeys([*(name for name in logged if name == key), *losses]))[:_MOST_OF_STUDY]
+    curves = ledger.metrics.of_study(study, names)
+    owners = {run.id: (arm, run) for arm, run in placed}
+    return tuple(CurveView(name=name, arms=arm_curves(curves, name, owners, order, points)) for name in names)
 
 
 def run_curves(ledger: Ledger, run: RunRow) -> tuple[CurveView, ...]:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from ablata.base.errors import listing
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
-from ablata.reports.collect_runs import environment_view
+from ablata.reports.collect_runs import ENDED, environment_view
 from ablata.reports.view import EnvironmentView
 
-ENDED = ("completed", "diverged")
 _MOST = 4
 """Arms that are named where code or data differ."""
 

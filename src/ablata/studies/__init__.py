@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ablata.studies.launch import create as create
     from ablata.studies.planning.noise import KnownNoise as KnownNoise
     from ablata.studies.planning.noise import known_noise as known_noise
-    from ablata.studies.planning.plan import StudyPlan as StudyPlan
     from ablata.studies.planning.plan import plan_study as plan_study
+    from ablata.studies.planning.study_plan import StudyPlan as StudyPlan
     from ablata.studies.study import Study as Study
     from ablata.studies.workers.pool import Workers as Workers
     from ablata.studies.workers.worker import work as work
@@ -25,7 +25,7 @@ _PLACES = {
     "Evaluation": "ablata.studies.evaluation",
     "KnownNoise": "ablata.studies.planning.noise",
     "Study": "ablata.studies.study",
-    "StudyPlan": "ablata.studies.planning.plan",
+    "StudyPlan": "ablata.studies.planning.study_plan",
     "StudyRunner": "ablata.studies.launch",
     "Workers": "ablata.studies.workers.pool",
     "create": "ablata.studies.launch",

@@ -40,9 +40,9 @@ from ablata.studies.identity import (
     release_orphan,
     restore_trainer,
 )
-from ablata.studies.known_before import known_before
 from ablata.studies.metric import refuse_unknown_class
 from ablata.studies.picking import PICK, PickValues, next_arms
+from ablata.studies.planning.known_before import known_before
 from ablata.studies.stopping import StopRequests
 from ablata.studies.study import CONTROL, Study
 from ablata.studies.workers.commands import OUTPUT, WORKTREES

@@ -9,7 +9,7 @@ from ablata.cli.console import err, note, out
 
 if TYPE_CHECKING:
     from ablata.records.ledger import Ledger
-    from ablata.studies.planning.plan import StudyPlan
+    from ablata.studies.planning.study_plan import StudyPlan
     from ablata.studies.study import Study
 
 

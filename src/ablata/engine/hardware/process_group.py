@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -81,6 +82,25 @@ class ProcessGroup:
         parts = [torch.empty_like(padded) for _ in each]
         dist.all_gather(parts, padded)
         return [part[:count] for part, count in zip(parts, each, strict=True)]
+
+    def all_gather_bytes(self, own: bytes, device: torch.device) -> list[bytes]:
+        """Return the bytes of every process, in the order of their ranks, on each of them.
+
+        Args:
+            own: this process's, of any length.
+            device: where they are exchanged.
+        """
+        if self.is_single:
+            return [own]
+        lengths = torch.zeros(self.world_size, dtype=torch.int64, device=device)
+        lengths[self.rank] = len(own)
+        sizes = self.all_reduce_sum(lengths).tolist()
+        begin = sum(sizes[: self.rank])
+        content = torch.zeros(sum(sizes), dtype=torch.uint8, device=device)
+        content[begin : begin + len(own)] = torch.frombuffer(bytearray(own), dtype=torch.uint8).to(device)
+        whole = bytes(self.all_reduce_sum(content).cpu().numpy())
+        ends = list(accumulate(sizes))
+        return [whole[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
     def any(self, flag: bool) -> bool:
         """Tell whether the flag is set on at least one process; all processes must ask together."""

@@ -334,7 +334,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         for number, found in self.detections(model, split, protocol):
             scores.update(position_of[number], found)
         if not self.context.group.is_single:
-            scores.join(_gathered(scores.state(), self.context))
+            scores.join(self.context.group.all_gather_bytes(scores.state(), self.context.device))
         return scores
 
     def detections(self, model: nn.Module, split: str, protocol: str) -> Iterator[tuple[int, Detections]]:
@@ -488,17 +488,3 @@ def class_graph(recipe: Detect, data: DetectionDataset) -> ClassGraph:
         DataError: it does not fit the classes.
     """
     return recipe.graph.build(data.presence("train"), data.classes)
-
-
-def _gathered(own: bytes, context: RunContext) -> list[bytes]:
-    """Return the bytes of every process, in the order of their ranks."""
-    group = context.group
-    lengths = torch.zeros(group.world_size, dtype=torch.int64, device=context.device)
-    lengths[group.rank] = len(own)
-    sizes = group.all_reduce_sum(lengths).tolist()
-    begin = sum(sizes[: group.rank])
-    content = torch.zeros(sum(sizes), dtype=torch.uint8, device=context.device)
-    content[begin : begin + len(own)] = torch.frombuffer(bytearray(own), dtype=torch.uint8).to(context.device)
-    whole = bytes(group.all_reduce_sum(content).cpu().numpy())
-    ends = np.cumsum(sizes).tolist()
-    return [whole[end - size : end] for end, size in zip(ends, sizes, strict=True)]
