@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,7 +19,6 @@ from ablata.records.questions.judged import judged_values, recorded_names
 from ablata.records.rows import ArmRow, Cell, NewArm, NewRun, RunRow
 from ablata.records.run_folder.code import arm_code, keep_code
 from ablata.stats import rule_of
-from ablata.stats.assumptions.units import mixed_units
 from ablata.stats.waves import ADDED, WAVES
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.beginning import refuse_other_networks
@@ -40,7 +38,7 @@ from ablata.studies.identity import (
     release_orphan,
     restore_trainer,
 )
-from ablata.studies.metric import refuse_unknown_class
+from ablata.studies.metric import refuse_mixed_units, refuse_unknown_class
 from ablata.studies.picking import PICK, PickValues, next_arms
 from ablata.studies.planning.known_before import known_before
 from ablata.studies.stopping import StopRequests
@@ -191,7 +189,8 @@ class StudyRunner:
             ended = sum(cell.run.state in ENDED for cell in cells)
             if ended != self._ended:
                 self._refuse_unrecorded(cells)
-                self._refuse_mixed_units(cells)
+                if self.columns[0].recipe.get("task") in (COMMAND_CODE, FUNCTION_CODE):
+                    refuse_mixed_units(self.ledger, self.study.spec["metric"], self.columns, cells)
                 self._look()
                 self._ended = ended
             done = self.assessment.rows >= self.rule.seeds or self.assessment.settled
@@ -254,27 +253,6 @@ class StudyRunner:
                     found=f"no {key} of run {completed[0].id}; it has {choices(names, key)}",
                     do=f"ask again under another name with one of these: {option}",
                 )
-
-    def _refuse_mixed_units(self, cells: list[Cell]) -> None:
-        """End a study of commands or functions of which some return shares of 1 and others percentages.
-
-        Raises:
-            RunError: names a run of either kind.
-        """
-        metric = self.study.spec["metric"]
-        if self.columns[0].recipe.get("task") not in (COMMAND_CODE, FUNCTION_CODE) or not metric["higher_is_better"]:
-            return
-        values = judged_values(self.ledger, metric["key"], [one.run for one in cells if one.run.state == "completed"])
-        scores = {arm.name: [values[one.run.id] for one in cells if one.arm == arm.name and one.run.id in values]
-                  for arm in self.columns}  # fmt: skip
-        mixed = mixed_units({arm: [one for one in runs if math.isfinite(one)] for arm, runs in scores.items()})
-        if mixed is not None and mixed.certain:
-            raise RunError(
-                "The scores of a study must be of one unit",
-                found=f"shares of 1 in {listing(mixed.shares)} ({min(map(min, filter(None, scores.values()))):g}), "
-                f"percentages in {listing(mixed.percents)} ({max(map(max, filter(None, scores.values()))):g})",
-                do="let every arm return the same unit; runs that are recorded keep their scores, and are not judged",
-            )
 
     def _is_control_everywhere(self, run: RunRow) -> bool:
         """Tell whether no study counts a failed run: as a control it ended those that met it."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablata.base.errors import SettingsError, choices, nearest, suggestion
+from ablata.base.errors import RunError, SettingsError, choices, listing, nearest, suggestion
 from ablata.base.metric import Metric
 from ablata.base.user_code import parse_reference
-from ablata.records.questions.judged import COST, COSTS
+from ablata.records.ledger import Ledger
+from ablata.records.questions.judged import COST, COSTS, judged_values
+from ablata.records.rows import ArmRow, Cell
+from ablata.stats.assumptions.units import mixed_units
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
 
@@ -159,6 +163,35 @@ def refuse_unknown_class(control: Recipe | Outside, metric: Metric, cache: Path)
             f"The class of a metric must be one of the data's: {choices(classes, name)}",
             found=metric.key,
             do=suggestion(name, classes),
+        )
+
+
+def refuse_mixed_units(
+    ledger: Ledger, metric: Mapping[str, Any], arms: Sequence[ArmRow], cells: Sequence[Cell]
+) -> None:
+    """End a study of commands or functions of which some return shares of 1 and others percentages.
+
+    Args:
+        ledger: where their scores are.
+        metric: what its specification says of the metric.
+        arms: of the study, in order.
+        cells: of the study; those that are completed count.
+
+    Raises:
+        RunError: names the arms of either kind.
+    """
+    if not metric["higher_is_better"]:
+        return
+    values = judged_values(ledger, metric["key"], [one.run for one in cells if one.run.state == "completed"])
+    scores = {arm.name: [values[one.run.id] for one in cells if one.arm == arm.name and one.run.id in values]
+              for arm in arms}  # fmt: skip
+    mixed = mixed_units({arm: [one for one in runs if math.isfinite(one)] for arm, runs in scores.items()})
+    if mixed is not None and mixed.certain:
+        raise RunError(
+            "The scores of a study must be of one unit",
+            found=f"shares of 1 in {listing(mixed.shares)} ({min(map(min, filter(None, scores.values()))):g}), "
+            f"percentages in {listing(mixed.percents)} ({max(map(max, filter(None, scores.values()))):g})",
+            do="let every arm return the same unit; runs that are recorded keep their scores, and are not judged",
         )
 
 
