@@ -57,11 +57,13 @@ if TYPE_CHECKING:
     from ablata.recipes.index import load_recipe as load_recipe
     from ablata.records.ledger import Ledger as Ledger
     from ablata.studies.study import Study as Study
+    from ablata.trainers.command import Command as Command
     from ablata.trainers.function import Function as Function
     from ablata.trainers.hooks import log as log
     from ablata.trainers.hooks import score as score
 
 _PLACES = {
+    "Command": "ablata.trainers.command",
     "Function": "ablata.trainers.function",
     "JudgedScores": "ablata.api.judging",
     "Ledger": "ablata.records.ledger",
@@ -95,6 +97,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "Command",
     "Function",
     "JudgedScores",
     "Ledger",

@@ -177,6 +177,20 @@ def test_repositories_inside_a_repository_count_with_their_own_changes(
             assert len(set(seen)) == len(seen)
 
 
+def test_worktrees_and_runs_in_a_lab_inside_the_repository_are_no_code_of_its_own(tmp_path: Path) -> None:
+    _git(tmp_path, "init", "-q")
+    (tmp_path / "train.py").write_text("1")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-qm", "first")
+    before = _code(tmp_path)
+    lab = tmp_path / ".ablata"
+    lab.mkdir()
+    (lab / "ledger.sqlite3").touch()
+    (lab / "model.py").write_text("2")
+    _git(tmp_path, "worktree", "add", "-q", "--detach", str(lab / "worktrees/new"), "HEAD")
+    assert _code(tmp_path) == before
+
+
 def test_a_repository_without_a_commit_or_with_a_submodule_never_fetched_has_a_state(tmp_path: Path) -> None:
     _git(tmp_path, "init", "-q")
     (tmp_path / "train.py").write_text("1")

@@ -88,15 +88,14 @@ def program_files(folder: Path, repository: Repository) -> dict[str, str]:
     ]
     for name in changed:
         found.pop(name, None)
-    new = [
-        os.fsdecode(name)
-        for name in _listed(folder, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/")
-    ]
+    others = _listed(folder, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/")
+    # A lab's home may lie in the folder: its runs write there, and the worktrees of git arms come and go.
+    new = [name for name in map(os.fsdecode, others) if not lies_in_lab(top / name, top)]
     for name in new:
         if (top / name).is_dir():
             nested |= _nested(top / name, name)
     there = [name for name in changed if not is_document(Path(name))]
-    there += [name for name in new if is_source(Path(name)) and not lies_in_lab(top / name, top)]
+    there += [name for name in new if is_source(Path(name))]
     return found | nested | {name: _blob(top / name) for name in there if (top / name).is_file()}
 
 
