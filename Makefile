@@ -33,7 +33,7 @@ test: $(VENV)/installed-test lint types
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-postgres: $(VENV)/installed-test
-	$(BIN)/pytest -m postgres
+	$(BIN)/pytest -m "postgres and not slow"
 
 test-realdata: $(VENV)/installed-test
 	$(BIN)/pytest -m "realdata and not slow"
