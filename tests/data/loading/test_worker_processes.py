@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from torch.utils.data import DataLoader
 
 from ablata.base.errors import RunError
+from ablata.data.loading.file_reader import _end
 from ablata.data.loading.worker_processes import begin_worker, killed_in_words, read_all
 
 DEADLY = """
@@ -61,6 +64,18 @@ class _Hanging:
     def __getitem__(self, index: int) -> int:
         time.sleep(60)
         return index
+
+
+def test_a_death_heard_of_while_a_loader_is_let_go_is_silent() -> None:
+    def heard() -> None:
+        raise RuntimeError(said)
+
+    loader: Any = SimpleNamespace(_iterator=SimpleNamespace(_shutdown_workers=heard))
+    said = "DataLoader worker (pid 7) is killed by signal: Killed."
+    _end(loader)
+    said = "another failure"
+    with pytest.raises(RuntimeError, match=said):
+        _end(loader)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("index out of range"), ConnectionResetError("a server's"), EOFError()])

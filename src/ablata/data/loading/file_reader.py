@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, RunError
 from ablata.base.seeds import derive
 from ablata.data.io.file_slice import Stored
 from ablata.data.loading.loaders import BatchIndices
-from ablata.data.loading.worker_processes import HUNG_SECONDS, begin_worker, read_all
+from ablata.data.loading.worker_processes import HUNG_SECONDS, begin_worker, killed_in_words, read_all
 
 
 class ImageDecoder(Protocol):
@@ -121,9 +122,10 @@ class FileReader:
 
 
 def _end(loader: DataLoader[Any]) -> None:
-    """Let the workers of a loader go and wait for them."""
+    """Let the workers of a loader go and wait for them; that one was killed is told where it was waited for."""
     if (passing := getattr(loader, "_iterator", None)) is not None:
-        passing._shutdown_workers()
+        with suppress(RunError), killed_in_words():
+            passing._shutdown_workers()
 
 
 def _as_is(item: Any) -> Any:
