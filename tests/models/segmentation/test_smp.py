@@ -31,6 +31,15 @@ def test_logits_are_the_librarys_at_any_size_and_number_of_bands(decoder: str) -
     torch.testing.assert_close(model.full_size(outputs, (45, 70))["logits"], whole[:, :, :45, :70])
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_it_can_be_traced_at_a_size_that_its_stride_does_not_divide() -> None:
+    model = Smp(encoder=SMALL).build(3).eval()
+    images = torch.randn(1, 3, 45, 70)
+    traced = torch.jit.trace(model, images, strict=False)
+    torch.testing.assert_close(traced(images)["logits"], model(images)["logits"])
+
+
 def test_weights_of_the_encoder_are_taken_and_the_rest_is_new(tmp_path: Path) -> None:
     import timm
 

@@ -225,6 +225,8 @@ def test_onnx_and_openvino_take_any_height_and_width(tmp_path: Path, images: lis
     assert export_onnx(model, tmp_path / "m.onnx", images) < 1e-4
     assert export_openvino(model, tmp_path / "m.xml", images) < 1e-4
     assert sorted(path.name for path in tmp_path.glob("m.*")) == ["m.bin", "m.onnx", "m.xml"]
+    with pytest.raises(SettingsError, match=r"write m\.xml"):
+        export_openvino(model, tmp_path / "m.openvino")
 
 
 def test_a_library_that_is_not_there_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ Shapes: B batch, C channels of the image, H and W its sides, D channels and s st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -160,7 +161,7 @@ class SmpModel(Segmenter):
             logits = network.segmentation_head(features)
         except (AssertionError, ValueError, RuntimeError) as error:
             raise _refused(error, images) from None
-        outputs = {"features": _cut(features, height / padded.shape[2], width / padded.shape[3])}
+        outputs = {"features": _cut(features, (height, width), padded.shape[2:])}
         outputs["logits"] = logits[:, :, :height, :width]
         self._add_for_training(outputs, {}, (height, width))
         return outputs
@@ -172,10 +173,13 @@ class SmpModel(Segmenter):
         return tuple(found) if isinstance(found, tuple) else (found,)
 
 
-def _cut(maps: Tensor, rows: float, columns: float) -> Tensor:
-    """Return the part of maps that shows the image, of so many of their rows and columns."""
-    height, width = maps.shape[2:]
-    return maps[:, :, : max(1, round(height * rows)), : max(1, round(width * columns))]
+def _cut(maps: Tensor, shown: Sequence[int], padded: Sequence[int]) -> Tensor:
+    """Return the part of maps of a padded image that shows the image; in whole numbers, which exporters can trace."""
+    rows, columns = (
+        max(1, (2 * side * image + whole) // (2 * whole))
+        for side, image, whole in zip(maps.shape[2:], shown, padded, strict=True)
+    )
+    return maps[:, :, :rows, :columns]
 
 
 def _refused(error: Exception, images: Tensor) -> Exception:

@@ -60,7 +60,7 @@ def export_openvino(model: Predictor, path: Path, images: Sequence[Path] = ()) -
         The largest difference of an output.
 
     Raises:
-        SettingsError: the library is not installed.
+        SettingsError: the library is not installed, or the file is called something else than `.xml`.
         AblataError: the network cannot be translated, or the graph gives other outputs; nothing is written then.
     """
     try:
@@ -69,6 +69,10 @@ def export_openvino(model: Predictor, path: Path, images: Sequence[Path] = ()) -
         raise SettingsError(
             "--format openvino needs the extra openvino", found=str(error), do="pip install 'ablata[openvino]'"
         ) from None
+    if path.suffix != ".xml":
+        raise SettingsError(
+            "OpenVINO's graph must be an XML file", found=str(path), do=f"write {path.with_suffix('.xml').name}"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with quiet(), tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         program = traced(model)
