@@ -54,7 +54,8 @@ def test_arms_are_named_by_what_differs() -> None:
 
 
 def test_the_folder_is_no_part_of_what_a_command_asks_and_a_value_is() -> None:
-    base = Command.of("python x.py {lr}", scores=["acc"], values={"lr": "1"})
+    base = Command.of("python x.py {lr}", scores=["acc"], values={"lr": 1})
+    assert base.values == {"lr": "1"}
     assert settings_hash(base) == settings_hash(base.model_copy(update={"folder": "/elsewhere", "name": "n"}))
     assert settings_hash(base) != settings_hash(base.with_values({"lr": "2"}))
     with pytest.raises(SettingsError, match="place"):

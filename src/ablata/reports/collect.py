@@ -205,6 +205,7 @@ def study_view(
         scored_on=_scored_on(ledger, study) if curves else "",
         history=history_view(study.rule, study.replay),
         pairing=pairing_of(scores, study.control, seeded=not spec.get("unseeded")),
+        is_seeded=not spec.get("unseeded"),
         pick=study.pick,
         account=account_views(ledger, row, study.arms),
         fork=_fork(ledger, study, placed),

@@ -370,6 +370,7 @@ class StudyView:
         aa: of a study of the control against itself, what its runs show; else None.
         history: noise of earlier studies that the rule rests on too; None without.
         pairing: how far runs of the same seed moved together; None where it was not measured.
+        is_seeded: whether runs take a seed, and are compared with the control's run of the same one.
         scored_on: a sentence on the test items of the score; empty where runs did not keep theirs.
         account: what other studies of the ledger said of the same questions, the oldest first.
         pick: of a study that picks, what it would take; else None.
@@ -402,6 +403,7 @@ class StudyView:
     aa: AaResult | None = None
     history: HistoryView | None = None
     pairing: Pairing | None = None
+    is_seeded: bool = True
     scored_on: str = ""
     account: tuple[JudgementView, ...] = ()
     fork: tuple[str, ...] = ()

@@ -263,9 +263,14 @@ def rule_words(view: StudyView) -> str:
     )
     items = "; each arm's noise is read from its single images too" if rule.from_items else ""
     leaning = " (a screening, so verdicts only lean)" if rule.mode == "screen" else ""
+    runs = (
+        f"{rule.seeds} seeds an arm, each compared with the control's run of the same seed; verdicts after each seed"
+        if view.is_seeded
+        else f"{rule.seeds} runs an arm, all compared with all of the control's, since no seed is taken; "
+        "verdicts after each"
+    )
     return (
-        f"{better}; {matters}; up to {rule.seeds} seeds an arm, each "
-        f"compared with the control's run of the same seed; verdicts after each seed from {rule.first_look} on; "
+        f"{better}; {matters}; up to {runs} from {rule.first_look} on; "
         f"{futility}{items}; at most {100 * rule.alpha:g}% of such studies claim anything false{leaning}"
         f"{_waves(view)}{_seen(view)}"
     )

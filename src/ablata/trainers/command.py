@@ -62,12 +62,14 @@ class Command(Settings):
         Args:
             text: as typed, quotes as in a shell; or an argument list.
             scores: where the scores are read.
-            settings: further fields.
+            settings: further fields; numbers among `values` are written as texts.
 
         Raises:
             SettingsError: the quotes do not match, a key has no value, or a score says not where it is.
         """
         words = split_words(text) if isinstance(text, str) else [str(word) for word in text]
+        if isinstance(values := settings.get("values"), Mapping):
+            settings["values"] = dict(each.split("=", 1) for each in override_texts(values))
         return cls._checked(words=tuple(words), scores=tuple(scores), **settings)
 
     @classmethod

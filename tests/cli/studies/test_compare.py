@@ -178,6 +178,7 @@ def test_commands_without_a_seed_are_repeats_and_not_paired(folder: Path, compar
     said = compare("--seeds", "4", command, f"{command} --mixup 9")
     assert said.status == 0, said.err
     assert "unseeded repeats" in said.err
+    assert "all compared with all of the control's, since no seed is taken" in " ".join(said.out.split())
     assert "they take no seed" in said.out
     assert "mixup-9 is better by" in said.out
 
