@@ -70,7 +70,6 @@ def test_wrong_usage_is_told_in_words(ablata: Callable, run: str, image: str, tm
         ("data check ./nowhere", "no such folder or zip"),
         ("data check digitz", "did you mean digits?"),
         ("data check image_folder", "data.root is not set"),
-        ("data check reid_scenes", "of the task reidentify"),
     ):
         answer = ablata(*line.split())
         assert answer.status == 2, line

@@ -109,7 +109,7 @@ def test_test_images_that_are_trained_on_and_a_yolo_folder_without_images_are_to
     (tmp_path / "yolo/labels/train/0.txt").write_text("0 0.2 0.3 0.2 0.3\n")
     for command in ("check", "graph"):
         answer = ablata("data", command, str(tmp_path / "yolo"))
-        assert (answer.status, "A data set must have images" in answer.err) == (2, True)
+        assert (answer.status, "Every label file must have its image" in answer.err) == (2, True)
 
 
 def test_a_recipe_on_generated_scenes_is_checked_and_drawn(ablata: Ablata, tmp_path: Path) -> None:
