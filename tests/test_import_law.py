@@ -143,8 +143,9 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "detection": {"backbones"},
     },
     "losses": {
-        "classification": set(),
-        "embedding": set(),
+        # `plain`: what a user's own function or module must be
+        "classification": {"plain"},
+        "embedding": {"plain"},
         "segmentation": set(),
         # beside a loss of segmentation
         "contrastive": {"segmentation"},

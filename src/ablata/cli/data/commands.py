@@ -204,7 +204,11 @@ def check(
             out.print(line, markup=False)
         for line in _by_kind([*repaired, *report.remarks]):
             out.print(f"note: {line}", markup=False)
-        if is_folder(dataset) and boxes is None and any("crop" in str(remark) for remark in report.remarks):
+        if (
+            is_folder(dataset, overrides or ())
+            and boxes is None
+            and any("crop" in str(remark) for remark in report.remarks)
+        ):
             out.print("note: the crop is that of a plain recipe; a recipe's own: ablata data check RECIPE "
                       f"data=image_folder data.root={dataset}", markup=False)  # fmt: skip
         out.print(counted_problems(len(wrong)), markup=False)

@@ -6,11 +6,12 @@ import inspect
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ablata.base.errors import SettingsError
-from ablata.base.parts import PlainPart, settings_for
+from ablata.base.parts import PlainPart
 from ablata.losses.classification.base import LabelLoss, LabelLossSettings
+from ablata.losses.plain import settings_of_loss
 
 
 class PlainLabelLoss(PlainPart, LabelLossSettings):
@@ -93,12 +94,4 @@ def label_loss(thing: Any, reference: str) -> type[PlainLabelLoss]:
     Raises:
         SettingsError: it is neither.
     """
-    if inspect.isclass(thing) and issubclass(thing, nn.Module):
-        return settings_for(PlainLabelLoss, thing, reference)
-    if inspect.isfunction(thing):
-        return settings_for(PlainLabelLoss, thing, reference, tuple(inspect.signature(thing).parameters)[:2])
-    raise SettingsError(
-        "A loss must be a function of logits and labels, or an nn.Module class",
-        found=reference,
-        do="def loss(logits, labels): ...",
-    )
+    return settings_of_loss(PlainLabelLoss, thing, reference, "logits, labels")

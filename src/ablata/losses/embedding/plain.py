@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
-from ablata.base.parts import PlainPart, settings_for
+from ablata.base.parts import PlainPart
 from ablata.losses.embedding.base import EmbeddingLossSettings
+from ablata.losses.plain import settings_of_loss
 from ablata.nn.dtypes import as_float32
 
 
@@ -65,12 +66,4 @@ def embedding_loss(thing: Any, reference: str) -> type[PlainEmbeddingLoss]:
     Raises:
         SettingsError: it is neither.
     """
-    if inspect.isclass(thing) and issubclass(thing, nn.Module):
-        return settings_for(PlainEmbeddingLoss, thing, reference)
-    if inspect.isfunction(thing):
-        return settings_for(PlainEmbeddingLoss, thing, reference, tuple(inspect.signature(thing).parameters)[:2])
-    raise SettingsError(
-        "A loss of features must be a function of features and labels, or an nn.Module class",
-        found=reference,
-        do="def loss(features, labels): ...",
-    )
+    return settings_of_loss(PlainEmbeddingLoss, thing, reference, "features, labels")
