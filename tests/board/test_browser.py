@@ -89,6 +89,12 @@ def press(browser: webdriver.Chrome, words: str) -> None:
     until(pressed)
 
 
+def ended(browser: webdriver.Chrome) -> bool:
+    """Whether the page of a started command says that it has ended."""
+    state = str(browser.execute_script("return document.getElementById('head').innerText"))
+    return re.search(r"\b(stopped|done|failed|killed)\b", state) is not None
+
+
 def kept(browser: webdriver.Chrome, name: str) -> None:
     """Take a picture of a whole page, if pictures are wanted."""
     if SHOTS:
@@ -168,7 +174,7 @@ def test_a_training_is_stopped_after_its_step_and_resumed(browser: webdriver.Chr
     kept(browser, "machine")
     browser.get(started)
     press(browser, "Stop after this step")
-    until(lambda: re.search(r"\b(stopped|done)\b", body(browser)), 180)
+    until(lambda: ended(browser), 180)
     browser.get(f"{board}/runs/{run}")
     press(browser, "Resume")
     until(lambda: "/machine/started/" in browser.current_url)
@@ -177,7 +183,7 @@ def test_a_training_is_stopped_after_its_step_and_resumed(browser: webdriver.Chr
     until(lambda: "attempt 2" in body(browser) and "running" in body(browser), 180)
     browser.get(resumed)
     press(browser, "Stop after this step")
-    until(lambda: re.search(r"\b(stopped|done)\b", body(browser)), 180)
+    until(lambda: ended(browser), 180)
 
 
 def test_data_are_drawn(browser: webdriver.Chrome, board: str) -> None:

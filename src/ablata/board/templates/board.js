@@ -33,8 +33,9 @@ function follow(next) {
   }
 }
 
-// What a page takes to be drawn is taken from trainings on the same machine: at most a fiftieth of the time goes into it.
-const LEAST = 4000, PART = 50;
+// What a page takes to be drawn is taken from trainings on the same machine: at most a fiftieth of the time goes into it,
+// unless it would be older than half a minute.
+const LEAST = 4000, MOST = 30000, PART = 50;
 let asked = 0, pause = LEAST, wanted = false, busy = false;
 async function refresh() {
   if (busy || document.hidden) { wanted = true; return; }
@@ -44,13 +45,13 @@ async function refresh() {
   try {
     const answer = await fetch(location.href, { headers: { "X-Follow": "1" } });
     if (answer.ok) {
-      pause = Math.max(LEAST, PART * Number(answer.headers.get("X-Took")));
+      pause = Math.min(MOST, Math.max(LEAST, PART * Number(answer.headers.get("X-Took"))));
       follow(new DOMParser().parseFromString(await answer.text(), "text/html"));
       say(`as of ${new Date().toLocaleTimeString()}`);
-    }
-  } catch { say("the board does not answer"); }
+    } else wanted = answer.status >= 500;
+  } catch { wanted = true; say("the board does not answer"); }
   busy = false;
-  if (wanted) refresh();  // what changed while the page was on its way
+  if (wanted) refresh();  // what changed while the page was on its way, and what could not be had
 }
 document.addEventListener("visibilitychange", () => { if (!document.hidden && wanted) refresh(); });
 
