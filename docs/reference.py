@@ -19,7 +19,7 @@ import typer
 import ablata
 from ablata import stats
 from ablata.base.fields import describe
-from ablata.base.settings import Settings
+from ablata.base.settings import Settings, field_texts
 from ablata.cli.main import app
 from ablata.recipes.index import recipe_entries
 from ablata.tasks.any import recipe_classes
@@ -142,8 +142,9 @@ def settings_pages() -> dict[str, str]:
 
 def _tree(recipe: type[Settings]) -> str:
     """Return the first keys of a task's recipe, each with what it takes."""
+    texts = field_texts(recipe)
     rows = [
-        f"| `{key}` | {_allowed(field)} | {_cell(field.description or '')} |"
+        f"| `{key}` | {_allowed(field)} | {_cell(texts.get(key, ''))} |"
         for key, field in recipe.model_fields.items()
         if key not in ("task", "name")
     ]
@@ -157,8 +158,9 @@ def _settings_page(group: str, kinds: list[type[Settings]]) -> str:
 
 
 def _section(kind: type[Settings]) -> str:
+    texts = field_texts(kind)
     rows = [
-        f"| `{key}` | {_allowed(field)} | {_default(field)} | {_cell(field.description or '')} |"
+        f"| `{key}` | {_allowed(field)} | {_default(field)} | {_cell(texts.get(key, ''))} |"
         for key, field in kind.model_fields.items()
         if key != "kind"
     ]

@@ -10,7 +10,7 @@ from typing import get_args
 
 import ablata
 from ablata.base.fields import OnDisk, options
-from ablata.base.settings import Settings
+from ablata.base.settings import Settings, field_texts
 
 BELOW_THE_ROOT = {"train_json", "val_json", "train_images", "val_images", "train_list", "val_list"}
 BELOW_THE_ROOT |= {"test_json", "test_images", "test_list", "images", "labels", "table"}
@@ -38,10 +38,11 @@ def takes_text(annotation: object) -> bool:
 def test_texts_that_name_files_are_marked() -> None:
     unmarked, marked = set(), set()
     for one in settings_classes():
+        texts = field_texts(one)
         for name, field in one.model_fields.items():
             if any(isinstance(mark, OnDisk) for mark in field.metadata):
                 marked.add(f"{one.__name__}.{name}")
-            elif takes_text(field.annotation) and TELLS_OF_FILES.search(field.description or ""):
+            elif takes_text(field.annotation) and TELLS_OF_FILES.search(texts.get(name, "")):
                 unmarked.add(name)
     assert unmarked <= BELOW_THE_ROOT | BELOW_THE_FOLDER | NO_FILES
     assert {"LabelSubset.file", "Refinement.start", "Static.file", "StartFrom.run", "MaskFolder.map"} <= marked

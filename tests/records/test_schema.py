@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import event, text
+from sqlalchemy import event, inspect, text
 from sqlalchemy.schema import CreateIndex
 
 import ablata.records.schema as schema
@@ -20,7 +21,34 @@ from ablata.records import Ledger, NewRun
 from ablata.records.tables import Base
 
 
-def test_the_migrations_lead_to_the_tables_of_the_code(ledger: Ledger) -> None:
+@pytest.fixture
+def migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New ledgers are made by the migrations from the first to the last, as an old one is brought to date."""
+    monkeypatch.setattr(schema, "create", schema.upgrade)
+
+
+def test_a_new_ledger_is_as_the_migrations_make_it(
+    fresh_address: Callable[[str], str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(name: str) -> dict[str, object]:
+        with Ledger(fresh_address(name), home=home) as ledger, ledger.database.read() as connection:
+            found = inspect(connection)
+            looks = (found.get_columns, found.get_indexes, found.get_unique_constraints, found.get_foreign_keys)
+            parts: dict[str, object] = {"version": connection.scalar(text("SELECT version_num FROM alembic_version"))}
+            for table in found.get_table_names():
+                rows = [sorted(re.sub(r" at 0x\w+", "", str(row)) for row in look(table)) for look in looks]
+                parts[table] = (rows, found.get_pk_constraint(table)["constrained_columns"])
+            return parts
+
+    created = made("created")
+    monkeypatch.setattr(schema, "create", schema.upgrade)
+    assert made("migrated") == created
+
+
+@pytest.mark.usefixtures("migrated")
+def test_the_migrations_lead_to_the_tables_of_the_code(fresh_address: Callable[[str], str], home: Path) -> None:
+    ledger = Ledger(fresh_address("migrated"), home=home)
+
     def compared(_: object, name: str | None, *__: object) -> bool:
         return name != "ix_runs_queue"  # one column downwards: alembic cannot compare it
 
@@ -52,6 +80,7 @@ def test_every_packaged_migration_is_a_known_version() -> None:
     assert tuple(reversed(revisions)) == schema.VERSIONS
 
 
+@pytest.mark.usefixtures("migrated")
 def test_trials_read_before_notes_were_kept_whole_are_carried_over(
     fresh_address: Callable[[str], str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +96,7 @@ def test_trials_read_before_notes_were_kept_whole_are_carried_over(
     assert (entry.source, entry.line, entry.last, entry.label) == ("notes.txt", 7, 7, "ohem")
 
 
+@pytest.mark.usefixtures("migrated")
 def test_runs_made_before_they_kept_settings_have_those_of_their_recipe(
     fresh_address: Callable[[str], str], home: Path, new_run: Callable[..., NewRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:

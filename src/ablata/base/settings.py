@@ -12,15 +12,21 @@ apart by a `kind` field; see `ablata.base.parts`:
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import inspect
 import json
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import get_annotations
+from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from ablata.base.errors import SettingsError
 from ablata.base.fields import Incidental, OnDisk, explain, marked
@@ -35,10 +41,6 @@ ON_DISK = OnDisk()
 """Marks a text that names a file or a folder, as a value of type `Path` does: `root: Annotated[str | None, INCIDENTAL,
 ON_DISK]`. A run records its absolute path; the hash has its name alone, so that what is in it must count elsewhere, as
 in the data's fingerprint."""
-
-
-QUICK = ConfigDict(use_attribute_docstrings=False)
-"""For settings whose schema nobody reads and that must load at once: to find the fields' texts takes 30 ms a class."""
 
 
 class Settings(BaseModel):
@@ -58,7 +60,6 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         validate_default=True,
         protected_namespaces=(),
-        use_attribute_docstrings=True,
     )
 
     @classmethod
@@ -267,4 +268,31 @@ def _plain(value: Any) -> Any:
 
 def json_schema(kind: type[Settings]) -> dict[str, Any]:
     """Return the JSON schema of a settings class: every key, type, default, alternative and description."""
-    return kind.model_json_schema()
+    return kind.model_json_schema(schema_generator=_DescribedSchema)
+
+
+def field_texts(kind: type[Settings]) -> dict[str, str]:
+    """Return what stands below each field of a settings class, its own and inherited ones.
+
+    Their source is read when they are asked for: pydantic, which can keep them, reads it for every class at each start.
+    """
+    texts: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        if one is BaseModel or not issubclass(one, BaseModel):
+            continue
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
+        for field, text in pairwise(tree.body if isinstance(tree, ast.ClassDef) else ()):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                match text:
+                    case ast.Expr(value=ast.Constant(value=str() as said)):
+                        texts[field.target.id] = inspect.cleandoc(said)
+    return texts
+
+
+class _DescribedSchema(GenerateJsonSchema):
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """Put each field's text beside its type."""
+        made = super().model_schema(schema)
+        for name, text in field_texts(schema["cls"]).items():
+            made.get("properties", {}).get(name, {}).setdefault("description", text)
+        return made

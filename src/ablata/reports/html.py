@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from ablata.base.quantities import duration
 from ablata.reports.figures import clean
@@ -15,6 +14,9 @@ from ablata.reports.sections import Section, TableCell, TableSection, TermsSecti
 from ablata.reports.study import learning_curves, runs_table, study_sections
 from ablata.reports.view import CompareView, StudyView
 from ablata.reports.words import Piece, answer, plan_words, rule_words
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Header:
 @cache
 def templates() -> Environment:
     """Return the Jinja environment of all pages: escaping always on, an unknown name is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # a command that makes no page starts sooner
+
     return Environment(
         loader=PackageLoader("ablata.reports"),
         autoescape=True,

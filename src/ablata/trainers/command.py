@@ -14,7 +14,7 @@ from ablata.base.errors import SettingsError, choices
 from ablata.base.fields import explain
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override_texts
-from ablata.base.settings import INCIDENTAL, ON_DISK, QUICK, Settings, diff
+from ablata.base.settings import INCIDENTAL, ON_DISK, Settings, diff
 from ablata.trainers.score_source import ScoreSource, parse_score
 
 GIVEN = ("seed", "run_dir", "device")
@@ -32,7 +32,6 @@ class Command(Settings):
     `{device}` and own keys are put in afterwards, so that no value is ever read as shell text.
     """
 
-    model_config = QUICK
     task: Literal["command"] = "command"
     name: Annotated[str, INCIDENTAL] = "command"
     """What people call it."""

@@ -17,7 +17,7 @@ from ablata.base.errors import RunError, SettingsError, listing
 from ablata.base.imported_files import files_digest, imported_names, module_files
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, parse, parse_value
-from ablata.base.settings import INCIDENTAL, ON_DISK, QUICK, Settings
+from ablata.base.settings import INCIDENTAL, ON_DISK, Settings
 from ablata.base.user_code import absolute, module_of, parse_reference, reference_of, resolve
 from ablata.records.fingerprint import COMPUTING, code_fingerprint
 from ablata.trainers.arguments import Arguments
@@ -48,7 +48,6 @@ class Function(Settings):
     are unseeded repeats.
     """
 
-    model_config = QUICK
     task: Literal["function"] = "function"
     name: Annotated[str, INCIDENTAL] = "function"
     """What people call it."""
