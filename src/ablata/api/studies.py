@@ -39,7 +39,7 @@ from ablata.reports.words import answer, verdict_words
 from ablata.stats import Mode, rule_of
 from ablata.studies.again import run_again
 from ablata.studies.changed import refuse_missing_programs
-from ablata.studies.cluster.choice import Cluster
+from ablata.studies.cluster.choice import Cluster, refuse_on_cluster
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
 from ablata.studies.picking import PICK
@@ -295,6 +295,7 @@ def run_study(
     ledger: Ledger | None = None,
     again: Sequence[str] = (),
     together: str = "never",
+    pack: float | None = None,
 ) -> StudyResult:
     """Run a study to its verdicts with local worker processes; interrupted or killed, the same call goes on with it.
 
@@ -312,6 +313,7 @@ def run_study(
         ledger: where it is recorded; None: the lab's own.
         again: arms whose failed runs of programs are run again, since the reason lay outside them and is gone.
         together: how many runs of one network a local worker trains as one: auto, never, or a number.
+        pack: GB of a GPU's memory for each run, so that as many as fit share one; None: each has one to itself.
 
     Raises:
         UserError: the study, its data or its name is wrong; nothing was started.
@@ -319,7 +321,9 @@ def run_study(
         KeyboardInterrupt: passed on after the workers have saved what they had.
     """
     refuse_while_importing()
-    refuse_together_elsewhere(together, cluster)
+    refuse_on_cluster(cluster, together, pack)
+    share = None if pack is None else int(pack * 10**9)
+    Workers.for_this_machine(workers, 1, gpu_memory=share)  # refuses before anything is recorded
     console = progress_console(progress) if isinstance(progress, bool | None) else progress
     own = workers if cluster is None else 1
     functions = _called_here(study, own) if isinstance(study, Study) or own == 0 else None
@@ -330,7 +334,9 @@ def run_study(
         put_back = run_again(opened, name, again) if again else ()
         if opened.studies.get(name).state != "finished":
             here = None if functions is None else InProcess(opened, name, functions)
-            size = Workers(0, 0) if here else Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms))
+            size = Workers(0, 0)
+            if here is None:
+                size = Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms), gpu_memory=share)
             with StudyDisplay(opened, name, console) as display:
                 jobs = (
                     None
@@ -355,19 +361,6 @@ def run_study(
             if changed := changed_files(opened, name):
                 say(f"it was trained before {listing(changed)} changed; another name asks with the files as they are")
         return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
-
-
-def refuse_together_elsewhere(together: str, cluster: Cluster | None) -> None:
-    """Refuse a wrong word for how many runs are trained together, and jobs of a cluster that should do so.
-
-    Raises:
-        SettingsError: says which.
-    """
-    if Together.parse(together).most > 1 and cluster is not None:
-        raise SettingsError(
-            "Runs are trained together by workers of this machine", found=f"together={together} with jobs of a cluster",
-            do="leave one of them out; ablata worker --together is for workers that you start yourself",
-        )  # fmt: skip
 
 
 def _recorded(ledger: Ledger, study: Study | str, *, here: bool = False) -> str:

@@ -216,6 +216,13 @@ WorkerCount = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Worker processes on this machine; by default one for each GPU or core."),
 ]
+Pack = Annotated[
+    float | None,
+    typer.Option(
+        metavar="GB", min=0.1,
+        help="Put as many runs on each GPU at once as fit, each with so much of its memory, which it cannot exceed.",
+    ),
+]  # fmt: skip
 SaveAs = Annotated[str | None, typer.Option("--name", metavar="NAME", help="The name to record the study under.")]
 TogetherOption = Annotated[
     str,

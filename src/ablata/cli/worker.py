@@ -37,6 +37,10 @@ def worker(
         ),
     ] = False,
     together: TogetherOption = "never",
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option("--gpu-memory", metavar="GB", min=0.1, help="Memory of its GPU that a training may take."),
+    ] = None,
     trust_code: TrustCode = False,
     launch: Annotated[str | None, typer.Option(hidden=True, help="What started it.")] = None,
     beside: Annotated[int, typer.Option(hidden=True, help="How many workers run side by side.")] = 1,
@@ -49,6 +53,10 @@ def worker(
         from ablata.studies.workers.together import Together
         from ablata.studies.workers.worker import work
 
+    if gpu_memory is not None:
+        from ablata.engine.hardware.memory import limit_gpu_memory
+
+        limit_gpu_memory(gpu_memory * 10**9)
     # A launcher's worker has a right address: a database that does not answer is on its way back.
     with Ledger(db, patience=0.0 if parent is None else PATIENCE_SECONDS, store=store) as ledger:
         done = work(

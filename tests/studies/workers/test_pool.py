@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from ablata.base.errors import SettingsError
 from ablata.studies.workers import pool
 from ablata.studies.workers.pool import Workers
 
@@ -39,6 +40,19 @@ def test_each_gpu_gets_a_worker_unless_the_recipes_stay_on_the_processor(machine
     assert Workers.for_this_machine(None, 20, gpu=False) == Workers(8, 1)
     machine.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-abc")
     assert Workers.for_this_machine(4, 20) == Workers(4, 2, ("5", "GPU-abc"))
+
+
+def test_as_many_runs_share_each_gpu_as_fit_in_its_memory(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(pool, "_gpu_count", lambda: 2)
+    machine.setattr(pool, "_gpu_bytes", lambda count: [24 * 10**9, 10 * 10**9][:count])
+    packed = Workers.for_this_machine(None, 20, gpu_memory=8 * 10**9)
+    assert packed == Workers(4, 2, ("0", "1", "0", "0"), 8 * 10**9)
+    assert Workers.for_this_machine(None, 2, gpu_memory=8 * 10**9).count == 2
+    with pytest.raises(SettingsError, match=r"--pack 30, and the largest of 2 has 24.0 GB"):
+        Workers.for_this_machine(None, 20, gpu_memory=30 * 10**9)
+    machine.setattr(pool, "_gpu_count", lambda: 0)
+    with pytest.raises(SettingsError, match=r"--pack 8, no GPU"):
+        Workers.for_this_machine(None, 20, gpu_memory=8 * 10**9)
 
 
 def test_this_machine_has_memory() -> None:

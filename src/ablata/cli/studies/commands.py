@@ -32,6 +32,7 @@ from ablata.cli.asking import (
     MetricName,
     Name,
     NoiseFrom,
+    Pack,
     Pilot,
     Question,
     RecipeOption,
@@ -211,6 +212,7 @@ def run(
     noise: NoiseFrom = None,
     clusters: ClusterRule = None,
     workers: WorkerCount = None,
+    pack: Pack = None,
     together: TogetherOption = "never",
     ray: RayAddress = None,
     slurm: Slurm = False,
@@ -260,7 +262,14 @@ def run(
         if study is None:
             return
         done = launch(
-            ledger, study, workers, trust_code=trust_code, cluster=cluster, again=again or (), together=together
+            ledger,
+            study,
+            workers,
+            trust_code=trust_code,
+            cluster=cluster,
+            again=again or (),
+            together=together,
+            pack=pack,
         )
         show(ledger, done, output, json=json)
         if confirm_best:

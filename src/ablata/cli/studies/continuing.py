@@ -153,6 +153,7 @@ def launch(
     cluster: Cluster | None = None,
     again: Sequence[str] = (),
     together: str = "never",
+    pack: float | None = None,
 ) -> str:
     """Run a study with a live table and return its name; interrupted, say how to go on.
 
@@ -164,7 +165,7 @@ def launch(
     try:
         return run_study(
             study, workers=workers, progress=err, trust_code=trust_code, cluster=cluster, ledger=ledger, again=again,
-            together=together,
+            together=together, pack=pack,
         ).name  # fmt: skip
     except KeyboardInterrupt:
         note(f"go on with: ablata study run {study if isinstance(study, str) else study.name}")

@@ -65,6 +65,16 @@ def available_memory(device: torch.device) -> float:
     return max(0.0, min(free)) + _resident()
 
 
+def limit_gpu_memory(most: float) -> None:
+    """Let this process take so many bytes of each GPU at most: one that wants more fails, and none beside it.
+
+    Without a GPU nothing is limited.
+    """
+    for place in range(torch.cuda.device_count()):
+        whole = torch.cuda.get_device_properties(place).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, most / whole), place)
+
+
 def _resident() -> float:
     """Return the bytes of memory that this process has; 0 where the system does not say."""
     if not _STATUS.exists():

@@ -13,8 +13,27 @@ from ablata.records.rows import ArmRow
 from ablata.studies.cluster.executor import Executor, Needs
 from ablata.studies.cluster.pool import JobPool
 from ablata.studies.workers.pool import may_use_gpu
+from ablata.studies.workers.together import Together
 
 _FILE_MARK = ".py:"
+
+
+def refuse_on_cluster(cluster: Cluster | None, together: str, pack: float | None) -> None:
+    """Refuse a wrong word for how many runs are trained together, and what jobs of a cluster do not do.
+
+    Raises:
+        SettingsError: says which.
+    """
+    if Together.parse(together).most > 1 and cluster is not None:
+        raise SettingsError(
+            "Runs are trained together by workers of this machine", found=f"together={together} with jobs of a cluster",
+            do="leave one of them out; ablata worker --together is for workers that you start yourself",
+        )  # fmt: skip
+    if pack is not None and cluster is not None:
+        raise SettingsError(
+            "Workers of this machine share a GPU by memory", found=f"pack={pack:g} with jobs of a cluster",
+            do="leave one of them out; on Ray --gpus 0.5 lets two jobs share a GPU",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ablata.base.cores import usable_cores
-from ablata.base.errors import RunError
+from ablata.base.errors import RunError, SettingsError
 from ablata.records.ledger import Ledger
 from ablata.records.processes import worker_name
 from ablata.records.rows import ArmRow, NewArm
@@ -28,25 +28,38 @@ _PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Workers:
-    """How many local worker processes, how many processor threads for each, and the GPUs they take in turn."""
+    """How many local worker processes, how many processor threads for each, and the GPUs they take in turn.
+
+    Attributes:
+        count, threads: of them, and of each.
+        gpus: names of GPUs; one that several workers share stands here as often.
+        gpu_memory: bytes of its GPU that each may take; None: all.
+    """
 
     count: int
     threads: int
     gpus: tuple[str, ...] = ()
+    gpu_memory: int | None = None
 
     @staticmethod
-    def for_this_machine(wanted: int | None, runs: int, *, gpu: bool = True) -> Workers:
-        """Size the workers: one for each GPU, else one for each core that memory allows.
+    def for_this_machine(wanted: int | None, runs: int, *, gpu: bool = True, gpu_memory: int | None = None) -> Workers:
+        """Size the workers: one for each GPU, or several within its memory, else one for each core that memory allows.
 
         Args:
             wanted: a number of workers that overrides all that, or None.
             runs: how many runs can go on at once (the arms of a row); more workers would stand idle.
             gpu: whether the recipes may use one.
+            gpu_memory: bytes that a run takes of a GPU, so that several share one; None: each has one to itself.
+
+        Raises:
+            SettingsError: runs are to share a GPU where none can be used, or none has so much memory.
         """
         cores, gpus = usable_cores(), _gpus() if gpu else ()
+        if gpu_memory is not None:
+            gpus = _shared(gpus, gpu_memory)
         most = len(gpus) or max(1, min(cores, available_bytes() // _WORKER_BYTES))
         count = wanted or max(1, min(most, runs))
-        return Workers(count, max(1, cores // count), gpus)
+        return Workers(count, max(1, cores // count), gpus, gpu_memory)
 
 
 class Pool:
@@ -144,6 +157,8 @@ class Pool:
             "OMP_NUM_THREADS": threads,
             **({"ABLATA_STORE": url} if (url := self._ledger.files.url) else {}),
         }
+        if self._workers.gpu_memory is not None:
+            command += ["--gpu-memory", str(self._workers.gpu_memory / 10**9)]
         if gpus := self._workers.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -182,6 +197,28 @@ def _gpu_count() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def _shared(gpus: tuple[str, ...], each: int) -> tuple[str, ...]:
+    """Name each GPU as often as runs of so many bytes fit on it: all have one first, then all a second one."""
+    fit = [size // each for size in _gpu_bytes(len(gpus))]
+    if not any(fit):
+        raise SettingsError(
+            "Runs share a GPU where there is one with memory for them",
+            found=f"--pack {each / 10**9:g}, "
+            + (f"and the largest of {len(gpus)} has {max(_gpu_bytes(len(gpus))) / 10**9:.1f} GB" if gpus else "no GPU"),
+            do="leave --pack out" + ", or set a smaller one" * bool(gpus),
+        )
+    return tuple(name for turn in range(max(fit)) for name, most in zip(gpus, fit, strict=True) if turn < most)
+
+
+def _gpu_bytes(count: int) -> list[int]:
+    """Return the memory of each GPU that can be used."""
+    if not count:
+        return []
+    import torch  # it has been asked for their number already
+
+    return [torch.cuda.get_device_properties(place).total_memory for place in range(count)]
 
 
 def _gpus() -> tuple[str, ...]:
