@@ -186,11 +186,16 @@ def test_a_score_may_be_handed_over_and_of_several_one_is_chosen() -> None:
     assert {"acc", "size"} <= set(result.runs().columns)
 
     def loss(seed: int, width: int = 64) -> dict[str, float]:
+        for step, value in enumerate((3.0, 1.0, 2.0)):
+            ablata.log(step=step, loss=value)
         return {"loss": width + noise(seed, width)}
 
     with pytest.raises(AblataError, match="lower"):
         compare(loss)
-    assert compare(loss, lower=True).verdicts == {"wide": "worse"}
+    lower = compare(loss, lower=True)
+    assert lower.verdicts == {"wide": "worse"}
+    best = ablata.run(lower.runs()[0]["run"]).best
+    assert best == {"key": "loss", "value": 1.0, "step": 1, "why": "lowest loss of the curve: 1 at step 1"}
 
     def unclear(seed: int, width: int = 64) -> dict[str, float]:
         return dict(zip(["acc", "f1"], [width + noise(seed, width), 1.0], strict=True))

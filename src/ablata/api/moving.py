@@ -8,7 +8,7 @@ from ablata.api.opening import open_ledger
 from ablata.base.errors import SettingsError
 from ablata.records.ledger import Ledger
 from ablata.records.moving import exporting, importing
-from ablata.studies.imported import check_study
+from ablata.studies.imported import check_study, simulate_bounds
 from ablata.studies.loops.imported import check_loop
 
 
@@ -43,7 +43,9 @@ def import_study(path: str | Path, *, ledger: Ledger | None = None) -> importing
         RecordError: the file is damaged, or another study of its name is here. Nothing was imported.
     """
     with open_ledger(ledger) as opened:
-        return importing.import_study(opened, Path(path), check_study)
+        done = importing.import_study(opened, Path(path), check_study)
+        simulate_bounds(opened, done.study)
+        return done
 
 
 def export_loop(

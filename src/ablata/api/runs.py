@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from ablata.reports.html import run_page
 from ablata.reports.run_views import RunView
 from ablata.reports.view import CompareView
 from ablata.reports.visuals import run_sections
+from ablata.trainers.score_source import parse_score
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,30 @@ class RunResult:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """Which checkpoint is kept as the best: key, value, step, and why; None where none is."""
-        return best_of(self.folder)
+        """Where it was best by the score that is compared: key, value, step, and why; None where nothing tells.
+
+        Of a recipe that is its best checkpoint; of a program or function, of which no checkpoint is known, the best
+        point of the curve of its score.
+        """
+        return best_of(self.folder) or self._best_of_curve()
+
+    def _best_of_curve(self) -> dict[str, Any] | None:
+        settings = self.settings()
+        match settings.get("task"):
+            case "command":
+                name = parse_score(settings["scores"][0]).label
+            case "function":
+                name = settings["score"]
+            case _:
+                return None
+        points = [(row["value"], row["step"]) for row in self.curves(name) if math.isfinite(row["value"])]
+        if not points:
+            return None
+        lower = bool(settings.get("lower"))
+        # Of equal values the first, as of checkpoints.
+        value, step = min(points, key=lambda point: (point[0] if lower else -point[0], point[1]))
+        why = f"{'lowest' if lower else 'highest'} {name} of the curve: {value:.6g} at step {step}"
+        return {"key": name, "value": value, "step": step, "why": why}
 
     def drawn(self, most: int = 4) -> list[tuple[str, tuple[tuple[int, ...], tuple[float, ...]]]]:
         """Return the curves to draw, scores first, then losses: name, steps and values of those with several points."""

@@ -7,14 +7,21 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ablata.base.errors import RecordError
+from ablata.records.ledger import Ledger
 from ablata.records.moving.exporting import StudyFile
 from ablata.records.questions.account import EarlierVerdict
 from ablata.records.rows import GIVEN_CODE
-from ablata.stats import FactorialResult, FixedResult, Mode, Replay, Rule, rule_of, rules_of
+from ablata.stats import FactorialResult, FixedResult, Mode, Replay, Rule, procedure_of, rule_of, rules_of
+from ablata.stats.waves import waves_of
+from ablata.studies.assess import cached_calibration, cached_factorial_calibration
 from ablata.studies.factors import Factors
+from ablata.studies.picking import PICK
 
 MOST_SEEDS = 10_000
 """No study has more; the bound of a rule for millions would be simulated for hours."""
+MOST_SIMULATED, FEW_ARMS = 2_000, 20
+"""Seeds times arms, of which fewer hardly cost less than 20, beyond which an import does not simulate bounds: it would
+take longer than about ten seconds."""
 
 
 class _MetricSpec(BaseModel):
@@ -78,6 +85,29 @@ def check_study(file: StudyFile) -> None:
         _check_look(file, look.result, names)
     if file.study.is_given:
         _check_given(file, names)
+
+
+def simulate_bounds(ledger: Ledger, name: str) -> None:
+    """Simulate the bounds that an imported study was judged by, so that its report is the one of where it was made.
+
+    An archive does not hold them: one that is forged would change how other studies of this ledger are judged.
+
+    Args:
+        ledger: where the study is now.
+        name: its name.
+    """
+    study, arms = ledger.studies.get(name), [arm.name for arm in ledger.studies.arms(name) if not arm.is_control]
+    spec = study.spec
+    if study.is_given or spec.get("aa") or spec.get(PICK):
+        return
+    waves = waves_of(spec, arms)
+    if sum(wave.rule.seeds * max(len(wave.arms), FEW_ARMS) for wave in waves) > MOST_SIMULATED:
+        return
+    if "design" in spec:
+        cached_factorial_calibration(ledger, Factors.from_json(spec["design"]).design, rule_of(spec))
+        return
+    for wave in waves:
+        cached_calibration(ledger, len(wave.arms), wave.rule, procedure_of(spec))
 
 
 def _check_look(file: StudyFile, result: dict[str, Any], names: list[str]) -> None:

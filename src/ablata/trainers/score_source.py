@@ -275,7 +275,7 @@ def _from_tensorboard(source: ScoreSource, output: str, folders: Sequence[Path])
     files = [path for path in root.rglob("*tfevents*") if is_event_file(path.name) and path.is_file()]
     if not files:
         raise RunError(
-            "The program must have written event files into its run's folder", found=f"none in {root}",
+            "The program must have written event files into its run's folder", found="none in {run_dir}",
             do="SummaryWriter(os.environ['ABLATA_RUN_DIR']), or pass {run_dir} to the program",
         )  # fmt: skip
     # A program that began again wrote another file, or another folder of a number: the newest comes last.
@@ -310,10 +310,14 @@ def _file(source: ScoreSource, folders: Sequence[Path]) -> Path:
         path = inside(folder, source.file)
         if path.is_file():
             return path
+    # The folder of a trial run is gone by the time somebody reads this, so it is called what programs know it by.
+    own, *others = folders
+    alike = sorted(path.relative_to(own).as_posix() for path in own.rglob(f"*{Path(source.file).suffix}"))
+    holds = f", which holds {choices(alike, source.file)}" if alike else ""
     raise DataError(
         "The program must have written its file of scores",
-        found=f"no {source.file} in {folders[0]}",
-        do="let it write there, or name its file: --score FILE:KEY",
+        found=f"no {source.file} in {' nor in '.join((*map(str, others), '{run_dir}'))}{holds}",
+        do="let it write into {run_dir} (ABLATA_RUN_DIR in its environment), or name its file: --score FILE:KEY",
     )
 
 

@@ -193,6 +193,11 @@ def test_a_dry_run_shows_what_would_be_read_and_records_nothing(
     assert not home.exists()
     wrong = ablata("compare", "--score", "val_ac", "--dry-run", CONTROL, CONTROL + " --mixup 1")
     assert "val_acc" in wrong.err
+    short = ablata("compare", "--score", "r.json:acc", "--dry-run", "sh -c :", "sh -c true")
+    assert "memory not measured" in short.out
+    assert f"no r.json in {folder} nor in {{run_dir}}" in " ".join(short.err.split())
+    hanging = ablata("compare", "--score", "acc", "--timeout", "0.2s", "--dry-run", "sleep 9", "sleep 8")
+    assert "must end within 0.2 s" in hanging.err
 
 
 def test_mistakes_are_told_with_exit_2(folder: Path, compare: Callable[..., Any], subtests: pytest.Subtests) -> None:
@@ -216,16 +221,21 @@ def test_mistakes_are_told_with_exit_2(folder: Path, compare: Callable[..., Any]
             assert words in said.err
 
 
-def test_an_imported_comparison_is_reported_and_runs_nothing_unasked(
+def test_an_imported_comparison_is_reported_to_the_letter_and_runs_nothing_unasked(
     folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = compare("--seeds", "3", "--name", "mixup", CONTROL, f"{CONTROL} --mixup 0.9")
     assert done.status == 0, done.err
+    forms = ("terminal", "markdown")
+    before = [ablata("study", "report", "mixup", "--format", form).out for form in forms]
+    assert "mixup-0.9 is better by" in before[0]
+    assert "corrected" in before[0]
+    assert "in 4 of 5 cases" in before[0]
     assert ablata("study", "export", "mixup", "mixup.ablata").status == 0
     monkeypatch.setenv("ABLATA_HOME", str(folder / "other"))
     imported = ablata("study", "import", "mixup.ablata")
     assert imported.status == 0, imported.err
-    assert "mixup-0.9 is better by" in ablata("study", "report", "mixup").out
+    assert [ablata("study", "report", "mixup", "--format", form).out for form in forms] == before
 
 
 def test_a_seed_that_does_nothing_and_a_loss_without_a_direction_are_told(
@@ -250,18 +260,20 @@ def test_scores_and_curves_that_the_program_hands_over_are_read(
     folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
 ) -> None:
     printed = 'print(f"epoch {epoch} loss'
-    hooked = SCRIPT.replace(printed, f"log(step=epoch, error=1 / (epoch + 1)); {printed}")
+    hooked = SCRIPT.replace(printed, f"log(step=epoch, error=1 / (epoch + 1), f1=[1, 5, 2][epoch]); {printed}")
     head, tail = "from ablata import log, score as hand\n", "hand(f1=score / 2, other=1)\n"
     (folder / "train.py").write_text(head + hooked + tail)
     asked = ("compare", "--score", "f1", "--score", "val_acc", "--seeds", "3", CONTROL, f"{CONTROL} --mixup 0.9")
     dry = ablata(*asked, "--dry-run")
-    assert "curves   error, loss" in dry.out, dry.err
+    assert "curves   error, f1, loss" in dry.out, dry.err
     assert "score    f1 is" in dry.out
     done = ablata(*asked)
     assert "mixup-0.9 is better by" in done.out, done.err
     (run, *_) = json.loads(ablata("runs", "list", "--json").out)
     assert run["scores"].keys() == {"f1", "val_acc", "other"}
     assert run["scores"]["f1"] == run["scores"]["val_acc"] / 2
+    best = json.loads(ablata("runs", "show", run["id"], "--json").out)["best"]
+    assert best == {"key": "f1", "value": 5.0, "step": 1, "why": "highest f1 of the curve: 5 at step 1"}
 
 
 def test_a_study_is_asked_with_a_command_its_keys_and_their_values(

@@ -170,10 +170,17 @@ def _show_one(command: Command) -> None:
         ended = run_program(words, folder=where, environment=environment, output=printed, timeout=command.timeout)
         text = printed.read_text(errors="replace")
         out.print(f"command  {command.text()}", markup=False)
-        out.print(f"ended    status {ended.status} after {duration(ended.seconds)}, {quantity(ended.memory, 'B')}")
+        memory = quantity(ended.memory, "B") if ended.memory else "memory not measured: it ended too soon"
+        out.print(f"ended    status {ended.status} after {duration(ended.seconds)}, {memory}")
         for said in last_lines(printed, 5):
             out.print(f"  | {said}", markup=False)
-        if ended.status != 0 or ended.reason:
+        if ended.reason:
+            raise SettingsError(
+                f"A run must end within {duration(command.timeout)}",
+                found="it was ended then",
+                do="give it more by --timeout, or make it shorter",
+            )
+        if ended.status != 0:
             raise SettingsError(
                 "The program must end with status 0",
                 found=f"status {ended.status}",
