@@ -280,6 +280,7 @@ def test_what_is_wrong_with_a_part_is_said_before_the_first_step(parts: Path, ab
         "loss=parts.py:table": "one loss a row",
         "data=parts.py:bright": "float in [0, 1]",
         "data=parts.py:segmenter": "must take split",
+        "data=parts.py:quarters": "ndarray uint8 of shape (16, 16)",
         "data.augment.transform=parts.py:as_float": "same shapes and dtypes",
         "metrics=parts.py:share_wrong": "must define share_wrong",
         "judge.name=share_right": "judge.name must be one of top1",

@@ -3,7 +3,7 @@
 A block of `console` holds commands behind `$ ` and may show what they print. A block of `python`, `yaml` or `toml`
 with a title is the file of that name; one of `python` without a title is run. What a comment right before a block says:
 
-    <!-- test: slow, REASON -->           minutes: run in the suite's slow part only
+    <!-- test: slow, REASON -->           minutes: run in the suite's slow part only, and a study there is run whole
     <!-- test: realdata, FOLDER=NAME -->  needs real images: FOLDER stands for ABLATA_DATA/NAME
     <!-- test: not run, REASON -->        cannot run in a test at all
     <!-- test: with KEY=VALUE ... -->     further settings that make its commands short
@@ -165,7 +165,8 @@ class Page:
     def _called(self, words: list[str], block: Block) -> tuple[int, str]:
         program, *arguments = words
         if program == "ablata":
-            return self.ablata(shortened(arguments, block.settings) if block.part != "slow" else arguments)
+            whole = block.part == "slow" and arguments[0] != "train"
+            return self.ablata(arguments if whole else shortened(arguments, block.settings))
         if program == "cd":
             os.chdir(arguments[0])
             return 0, ""

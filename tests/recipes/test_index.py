@@ -8,7 +8,7 @@ import pytest
 
 from ablata.base.errors import SettingsError
 from ablata.base.settings import expand, settings_hash
-from ablata.recipes.index import check_reference, load_recipe, restore_recipe
+from ablata.recipes.index import check_reference, load_recipe, recipe_entries, recipe_text, restore_recipe
 from ablata.tasks.classification.task import Classify
 
 OWN = """
@@ -24,6 +24,7 @@ class Mine(Classify):
 
 
 def small() -> Mine:
+    "Three epochs."
     return Mine(train=Train(epochs=3))
 
 
@@ -57,6 +58,12 @@ def test_a_recipe_in_a_file_is_found_and_rebuilt_through_its_file(own: Path) -> 
     again = restore_recipe(expand(recipe), source="run x")
     assert settings_hash(again) == settings_hash(recipe)
     assert again.extra == 2
+
+
+def test_a_recipe_tells_its_docstring_whoever_wrote_it(own: Path) -> None:
+    assert recipe_text(f"{own}:small") == "Three epochs."
+    assert recipe_text(f"{own}:number") == ""
+    assert recipe_text("digits") == next(entry.text for entry in recipe_entries() if entry.name == "digits")
 
 
 def test_a_function_that_returns_no_recipe_is_refused(own: Path) -> None:

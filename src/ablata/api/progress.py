@@ -102,7 +102,7 @@ class TrainingProgress(Reporter):
         scores = [row for row in rows if not row[1].startswith("train/") and row[1].count("/") < 3]
         if scores:
             text = ", ".join(f"{name} {value:.4g}" for _, name, value in scores)
-            state = self._newest
+            state, self._newest = self._newest, None  # each mean of the losses is told once
             losses = f"; loss {_losses(state)}{_time_left(state)}" if state else ""
             self._tell(f"step {scores[0][0]}: {text}{losses}")
 

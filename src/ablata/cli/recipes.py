@@ -45,7 +45,7 @@ def show_recipe(
 ) -> None:
     """Show a recipe: description, every setting, and its size."""
     from ablata.base.settings import as_text, expand, json_schema, settings_hash
-    from ablata.recipes.index import load_recipe, recipe_entries
+    from ablata.recipes.index import load_recipe, recipe_text
 
     made = load_recipe(recipe, overrides or [])
     if schema:
@@ -54,8 +54,7 @@ def show_recipe(
     if json:
         print_json({"name": made.name, "hash": settings_hash(made), "settings": expand(made)})
         return
-    text = next((entry.text for entry in recipe_entries() if entry.name == recipe), "")
-    if text:
+    if text := recipe_text(recipe):
         out.print(Text(text), end="\n\n")
     out.print(Text(as_text(made)))
     size = made.complexity()

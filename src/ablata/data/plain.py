@@ -407,12 +407,21 @@ def _in_color(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
 
 
+def _seen(value: Any) -> str:
+    """Return what a data set gave, in one line: the shape of an array, the keys of a dict."""
+    if isinstance(value, torch.Tensor | np.ndarray) and value.ndim:
+        return f"{type(value).__name__} {value.dtype} of shape {tuple(value.shape)}"
+    if isinstance(value, dict):
+        return f"a dict of {listing(str(key) for key in value)}" if value else "an empty dict"
+    return " ".join(repr(value).split())[:80]
+
+
 def _whole(label: Any, where: str) -> int:
     value = label.item() if isinstance(label, torch.Tensor | np.generic | np.ndarray) and np.size(label) == 1 else label
     if isinstance(value, bool) or not isinstance(value, int):
         raise DataError(
             "A label must be a whole number",
-            found=f"{where}: {label!r}",
+            found=f"{where}: {_seen(label)}",
             do="return the position of the class in `classes`, from 0",
         )
     return value
@@ -441,7 +450,7 @@ def _objects(target: Any, size: tuple[int, ...], first: int, where: str) -> Obje
     if not isinstance(target, dict) or not {"boxes", "labels"} <= set(target):
         raise DataError(
             "A target must be a dict with boxes and labels",
-            found=f"{where}: {target!r}"[:160],
+            found=f"{where}: {_seen(target)}",
             do='return {"boxes": [N, 4], "labels": [N]}',
         )
     boxes = torch.as_tensor(target["boxes"], dtype=torch.float32).reshape(-1, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,18 @@ _PACKAGE = "ablata.recipes.catalogue"
 def recipe_entries() -> list[Entry]:
     """List all recipes with their docstrings, without importing any of them."""
     return entries(_PACKAGE)
+
+
+def recipe_text(reference: str) -> str:
+    """Return a recipe's docstring, a user's own as well.
+
+    Args:
+        reference: a name that `recipe_entries` lists, or `path/to/file.py:function`.
+
+    Raises:
+        SettingsError: there is no such name, file or function.
+    """
+    return inspect.getdoc(load(reference, _PACKAGE, "recipe")) or ""
 
 
 def check_reference(reference: str) -> None:
