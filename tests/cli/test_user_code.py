@@ -175,7 +175,9 @@ def test_a_study_with_workers_is_asked_anew_once_the_network_changes(
     assert said.status == 0
     shutil.rmtree(own)
     for arguments in (("report", first), ("status", first), ("run", first, "--output", str(tmp_path / "page.html"))):
-        assert ablata("study", *arguments).status == 0
+        said = ablata("study", *arguments)
+        assert said.status == 0
+    assert f"gone since it was trained: {own}/blocks.py, {own}/net.py" in said.err
 
 
 @pytest.mark.slow

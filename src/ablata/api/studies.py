@@ -358,8 +358,11 @@ def run_study(
         else:
             say = StudyDisplay(opened, name, console).say
             say(f"study {name} is finished:")
-            if changed := changed_files(opened, name):
-                say(f"it was trained before {listing(changed)} changed; another name asks with the files as they are")
+            changed = changed_files(opened, name)
+            if gone := [file for file in changed if not Path(file).exists()]:
+                say(f"gone since it was trained: {listing(gone)}")
+            if edited := [file for file in changed if file not in gone]:
+                say(f"it was trained before {listing(edited)} changed; another name asks with the files as they are")
         return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
 
 

@@ -8,7 +8,7 @@ from ablata.records.run_folder.evaluations import EVALUATOR, StoredEvaluation
 from ablata.reports.sections import Section, TableCell, TableSection
 
 _CAPTION = (
-    "Given by `ablata evaluate` after the training. Scores are compared only on the same data and by the same version "
+    "Given by ablata evaluate after the training. Scores are compared only on the same data and by the same version "
     "of the evaluation; a dash where an evaluation has no versions."
 )
 

@@ -48,6 +48,9 @@ def test_a_study_is_asked_reported_carried_away_and_read_elsewhere(
         assert ablata("study", "report", "asked", "--format", form).out
         assert ablata("study", "report", "asked", "--format", form, "--output", f"sub/asked.{form}").status == 0
         assert Path(f"sub/asked.{form}").stat().st_size > 100
+    for name, begins in {"page.html": "<!", "page.md": "# ", "page.json": "{", "page.txt": "Does "}.items():
+        assert ablata("study", "report", "asked", "--output", name).status == 0
+        assert Path(name).read_text().startswith(begins), name
     runs = ablata("runs", "list", "--study", "asked", "--json").out
     assert len(json.loads(runs)) == 9
     listed = json.loads(ablata("study", "list", "--json").out)

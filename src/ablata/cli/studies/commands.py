@@ -351,8 +351,13 @@ def status(name: Recorded, json: Json = False) -> None:
 def report(
     name: Recorded,
     form: Annotated[
-        str, typer.Option("--format", metavar="terminal|markdown|html|json", help="Form of the report.")
-    ] = "terminal",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="terminal|markdown|html|json",
+            help="Form of the report; by default that of the file's ending, or the terminal's.",
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
 ) -> None:
     """Report a study in the terminal, as Markdown, HTML or JSON."""
@@ -360,10 +365,11 @@ def report(
     from ablata.cli.studies.reporting import print_report, write_report
     from ablata.records.ledger import Ledger
 
-    check_format(form)
+    if form is not None:
+        check_format(form)
     with Ledger(create=False) as ledger:
         if output is None:
-            print_report(ledger, name, form)
+            print_report(ledger, name, form or "terminal")
         else:
             write_report(ledger, name, form, output)
 

@@ -22,7 +22,7 @@ def print_report(ledger: Ledger, name: str, form: str) -> None:
         out.file.write(printable(report_text(ledger, name, form)))
 
 
-def write_report(ledger: Ledger, name: str, form: str, path: Path) -> None:
+def write_report(ledger: Ledger, name: str, form: str | None, path: Path) -> None:
     """Write a study's report to a file, and say so."""
     note(f"report: {report(name, path, form, ledger=ledger)}")
 
