@@ -163,6 +163,7 @@ def test_a_run_whose_process_of_this_machine_is_gone_need_not_wait_for_its_lease
     process.wait()
     run = ledger.runs.enqueue(new_run())
     assert ledger.leases.claim_run(run.id, worker_name(process.pid), 60) is not None
+    assert ledger.runs.get(run.id).shown_state == "interrupted"
     if not ledger.database.is_sqlite:
         with pytest.raises(RecordError, match="running at"):
             RunWriter.resume(ledger, run.id)
@@ -181,6 +182,7 @@ _NODE = platform.node()
 def test_a_run_of_a_living_or_unknown_process_waits_for_its_lease(ledger: Ledger, new_run: Build, owner: str) -> None:
     run = ledger.runs.enqueue(new_run())
     assert ledger.leases.claim_run(run.id, owner, 60) is not None
+    assert ledger.runs.get(run.id).shown_state == "running"
     with pytest.raises(RecordError, match="running at"):
         RunWriter.resume(ledger, run.id)
 

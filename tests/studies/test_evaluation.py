@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablata.base.errors import CheckpointError, DataError, RunError, SettingsError
+from ablata.base.errors import CheckpointError, DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.engine.recipe import Recipe
 from ablata.recipes.index import load_recipe
@@ -32,15 +32,18 @@ def test_the_last_checkpoint_scores_what_the_run_recorded(ledger: Ledger, traine
     assert evaluate_run(ledger, trained.id[:6]).scores == pytest.approx(trained.scores, abs=1e-5)
 
 
-def test_scores_that_a_full_disk_does_not_take_are_told(
+def test_scores_that_cannot_be_kept_are_given_and_the_reason_told(
     ledger: Ledger, trained: RunRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: bytes) -> int:
-        raise OSError(28, "No space left on device")
+    def refused(path: Path, content: bytes) -> int:
+        raise OSError(30, "Read-only file system", str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(RunError, match=r"evaluations/last-eval.*No space left.*val/plain/top1 (.|\n)*make room there"):
-        evaluate_run(ledger, trained.id)
+    monkeypatch.setattr(Path, "write_bytes", refused)
+    found = evaluate_run(ledger, trained.id)
+    assert found.scores["val/plain/top1"] == (trained.scores or {})["val/plain/top1"]
+    assert found.not_kept.endswith("Read-only file system")
+    assert "evaluations" in found.not_kept
+    assert found.as_dict()["kept"] is False
 
 
 def test_saved_predictions_give_the_scores_and_every_class(ledger: Ledger, trained: RunRow, tmp_path: Path) -> None:

@@ -194,13 +194,13 @@ def find_runs(
     Raises:
         SettingsError: there is no such state.
     """
-    states = (*get_args(RunState), "stopped")
+    states = (*get_args(RunState), "stopped", "interrupted")
     if state is not None and state not in states:
         raise SettingsError(
             f"The state of a run must be one of {listing(states)}", found=state, do=suggestion(state, states)
         )
-    if state == "stopped":
-        found = ledger.runs.find(study=study, recipe=recipe, state="waiting")
+    if state in ("stopped", "running", "interrupted"):
+        found = ledger.runs.find(study=study, recipe=recipe, state="waiting" if state == "stopped" else "running")
         return [run for run in found if run.shown_state == state][:limit]
     if state in ("failed", "diverged"):
         # A program that failed is kept as one that diverged, and called failed.

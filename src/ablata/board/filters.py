@@ -17,7 +17,7 @@ from typing import Protocol
 from ablata.base.errors import SettingsError, choices
 
 COLUMNS = ("id", "recipe", "study", "arm", "seed", "state")
-STATES = ("waiting", "running", "stopped", "completed", "failed", "diverged", "cancelled")
+STATES = ("waiting", "running", "interrupted", "stopped", "completed", "failed", "diverged", "cancelled")
 """What the column of states can hold, whether a run is in it now or not."""
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, "!=": operator.ne, ">": operator.gt, "<": operator.lt, "=": operator.eq,

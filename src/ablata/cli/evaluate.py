@@ -63,6 +63,8 @@ def evaluate(
         run, overrides=overrides or [], protocols=protocol, split=split, checkpoint=checkpoint, weights=weights,
         save_predictions=save_predictions, score_threshold=score, trust_code=trust_code, say=note,
     )  # fmt: skip
+    if result.not_kept:
+        note(f"not kept with the run, whose folder cannot be written to ({result.not_kept})")
     if json:
         print_json(result.as_dict())
         return

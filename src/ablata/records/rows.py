@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from ablata.records.processes import process_is_gone
+
 RunState = Literal["waiting", "running", "completed", "failed", "diverged", "cancelled"]
 EndState = Literal["completed", "failed", "diverged"]
 StudyState = Literal["open", "finished"]
@@ -102,7 +104,12 @@ class RunRow:
 
     @property
     def shown_state(self) -> str:
-        """What lists call its state: one that was trained, and waits to be gone on with, is stopped."""
+        """What lists call its state: one that was trained, and waits to be gone on with, is stopped.
+
+        One that is running by the ledger, but whose process is known to be gone, is interrupted.
+        """
+        if self.state == "running" and self.owner and process_is_gone(self.owner):
+            return "interrupted"
         return "stopped" if self.state == "waiting" and self.attempt else self.state_word
 
     @property

@@ -258,6 +258,7 @@ def runs_table(runs: Sequence[RunView], *, plain: bool = False) -> Table:
     styles = {
         "completed": "green",
         "running": "cyan",
+        "interrupted": "yellow",
         "failed": "red",
         "diverged": "magenta",
         "waiting": "dim",

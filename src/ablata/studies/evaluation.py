@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ablata.base.errors import CheckpointError, RunError, SettingsError, listing
+from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.files import atomic_path, write_text
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
@@ -22,6 +22,7 @@ from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import EvalReport, RunContext, Task
 from ablata.records.ledger import Ledger
+from ablata.records.rows import RunRow
 from ablata.records.run_folder.evaluations import StoredEvaluation, write_evaluation
 from ablata.studies.identity import cache_folder, data_again, restore_run
 
@@ -42,6 +43,7 @@ class Evaluation:
         confusion: confusion matrix, counts, true classes in rows; empty where the task has none.
         confusion_classes: names of its rows and columns; a detector's background is the last.
         class_details: further numbers of each class by name, such as precision, in percent.
+        not_kept: why the scores could not be kept with the run, as where its home can only be read; empty: they are.
     """
 
     run: str
@@ -55,12 +57,13 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     confusion_classes: tuple[str, ...] = ()
     class_details: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    not_kept: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything that there is JSON-safe; a class without samples has null."""
         columns = {self.class_metric: self.class_scores} | dict(self.class_details)
         told: dict[str, Any] = {"run": self.run, "checkpoint": self.checkpoint, "scores": self.scores}
-        told |= {"data": self.data, "run_data": self.run_data}
+        told |= {"data": self.data, "run_data": self.run_data, "kept": not self.not_kept}
         for name, values in columns.items():
             each = [None if value != value else value for value in values]
             told |= {f"class_{name}": dict(zip(self.classes, each, strict=True))} if name else {}
@@ -124,7 +127,6 @@ def evaluate_run(
 
     Raises:
         UserError: no such run or checkpoint, or the data at hand does not fit it; both sides are named.
-        RunError: the disk does not take the scores; the error tells them.
     """
     run = ledger.runs.get(run_id)
     recipe = _same_but_place(restore_run(ledger, run, trust=trust_code, say=say), overrides)
@@ -162,24 +164,28 @@ def evaluate_run(
     before = "raw/" if saved.averages and weights == "raw" else ""
     scores = {f"{before}{split}/{name}/{key}": value for name, total in totals.items() for key, value in total.items()}
     step = int(saved.facts["step"])
-    for name, scores_of in totals.items():
-        stored = StoredEvaluation(which, weights, step, split, name, scores_of, _now(), data, tuple(overrides))
-        try:
-            write_evaluation(folder, stored)
-        except OSError as error:
-            raise RunError(
-                "An evaluation must be kept in the folder of its run",
-                found=f"{error.filename}: {error.strerror}; its scores are "
-                + listing(f"{key} {value:.6g}" for key, value in scores.items()),
-                do="make room there, or make it writable, and evaluate again",
-            ) from None
-    if run.state != "running":
-        ledger.files.keep(run)
+    stored = (
+        StoredEvaluation(which, weights, step, split, name, scores_of, _now(), data, tuple(overrides))
+        for name, scores_of in totals.items()
+    )
+    not_kept = _keep(ledger, run, folder, stored)
     return Evaluation(
         run.id, which, scores, data, run.data,
         found.classes, found.class_metric, found.class_scores, found.confusion,
-        found.confusion_classes, found.class_details,
+        found.confusion_classes, found.class_details, not_kept,
     )  # fmt: skip
+
+
+def _keep(ledger: Ledger, run: RunRow, folder: Path, found: Iterable[StoredEvaluation]) -> str:
+    """Keep evaluations in the folder of their run; return what kept them from it, as they are of use without."""
+    try:
+        for one in found:
+            write_evaluation(folder, one)
+        if run.state != "running":
+            ledger.files.keep(run)
+    except OSError as error:
+        return ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+    return ""
 
 
 def _match(task: Task[Any], promised: Mapping[str, Any], split: str, of_what: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import DataError, SettingsError, UserError
+from ablata.base.home import lab_cache
 from ablata.base.imported_files import files_digest, module_files
 from ablata.base.parts import user_modules
 from ablata.base.settings import expand, files_named, placed, restore, settings_hash
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 def cache_folder(ledger: Ledger) -> Path:
     """Return the folder for prepared data: unpacked archives, decoded images."""
-    return ledger.home / "cache"
+    return lab_cache(ledger.home)
 
 
 def record_environment(ledger: Ledger, processes: int = 1) -> str:

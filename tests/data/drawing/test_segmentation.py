@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ablata.data.drawing.segmentation import errors, index_image, legend, overlay, segmentation_sheet
@@ -33,6 +34,15 @@ def test_an_overlay_mixes_by_its_share_and_leaves_ignored_pixels() -> None:
     assert tuple(whole[0, 1]) == PALETTE[1]
     assert np.array_equal(half[0, 1], np.round((100 + np.array(PALETTE[1])) / 2))
     assert np.array_equal(whole[1, 0], pixels[1, 0])
+
+
+def test_an_overlay_of_a_large_image_is_that_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    random, palette = np.random.default_rng(0), default_palette(3)
+    pixels = random.integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    labels = random.choice(np.array([0, 1, 2, 255], dtype=np.uint8), (40, 30))
+    whole = overlay(pixels, labels, palette)
+    monkeypatch.setattr("ablata.data.drawing.segmentation._AT_ONCE", 100)
+    assert np.array_equal(overlay(pixels, labels, palette), whole)
 
 
 def test_errors_tell_right_wrong_and_ignored_apart() -> None:

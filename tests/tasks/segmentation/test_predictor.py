@@ -183,6 +183,17 @@ def test_tiles_put_together_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> No
     assert (96, 96) in shapes
 
 
+def test_parts_of_a_file_that_is_decoded_whole_are_its_pixels(tmp_path: Path) -> None:
+    pixels, file = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8), tmp_path / "a.png"
+    Image.fromarray(pixels).save(file)
+    with ImageWindows.open(file) as image:
+        assert image.is_whole
+        assert np.array_equal(image.read(-5, 10, 30, 90), pixels[:30, 10:])
+        assert np.array_equal(image.shrunk(3), pixels[::3, ::3])
+    with ImageWindows.open(file, ImageRules(bands=(2, 0))) as image:
+        assert np.array_equal(image.read(1, 2, 3, 4), pixels[1:3, 2:4, [2, 0]])
+
+
 @pytest.mark.parametrize("name", ["large.png", "large.tif"])
 def test_an_image_beyond_the_limit_is_predicted_in_tiles(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

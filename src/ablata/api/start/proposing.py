@@ -24,7 +24,7 @@ from ablata.api.start.sizing import sized
 from ablata.api.start.unknown import unknown_layout
 from ablata.base.errors import AblataError, DataError, listing
 from ablata.base.files import write_text
-from ablata.base.home import lab_home
+from ablata.base.home import lab_cache
 from ablata.base.quantities import counted
 from ablata.data.formats.places import images_under, relative
 from ablata.data.formats.recognize import Recognized, recognize
@@ -64,7 +64,7 @@ def propose(
     Raises:
         DataError: the folder is not there, or its layout is not known.
     """
-    cache = lab_home() / "cache"
+    cache = lab_cache()
     root = str(Path(folder).expanduser().absolute())
     ways = [one for one in recognize(root, cache) if task in (None, one.task)]
     if not ways:

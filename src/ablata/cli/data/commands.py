@@ -72,12 +72,12 @@ def preview(
     if boxes is None and is_folder(dataset, chosen.settings) and (usual := chosen.with_usual_names()).fits():
         draw_labels(usual, output, count)
         return
-    from ablata.records.home import lab_home
+    from ablata.base.home import lab_cache
 
     refuse_no_image(output)
     plain = classes_recipe if boxes is None and is_folder(dataset, chosen.settings) else named_recipe
     made = boxes[0] if boxes is not None else plain(dataset, overrides or [])
-    sheet = made.preview(seed=seed, step=step, count=count, cache=lab_home() / "cache")
+    sheet = made.preview(seed=seed, step=step, count=count, cache=lab_cache())
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.image.save(output)
     note(f"{sheet.summary}\nwritten: {output}")
@@ -158,10 +158,10 @@ def convert(
 
 
 def _pack(folder: str, shards: Path, tar_mib: int) -> None:
+    from ablata.base.home import lab_cache
     from ablata.data.classification.shard_writing import pack_folder
-    from ablata.records.home import lab_home
 
-    packed = pack_folder(folder, shards, lab_home() / "cache", tar_mib * 2**20)
+    packed = pack_folder(folder, shards, lab_cache(), tar_mib * 2**20)
     for notice in packed.notices:
         note(notice)
     said = ", ".join(
@@ -272,13 +272,13 @@ def _labelled(chosen: LabelFolder) -> LabelFolder | None:
     if is_folder(chosen.folder, chosen.settings):
         chosen = chosen.with_usual_names()
         return chosen if chosen.fits() else None
+    from ablata.base.home import lab_cache
     from ablata.data.segmentation.mask_folder import SegmentationFileSettings
-    from ablata.records.home import lab_home
 
     data = getattr(named_recipe(chosen.folder, list(chosen.settings)), "data", None)
     if not isinstance(data, SegmentationFileSettings):
         return None
-    return replace(chosen, found=data.find(lab_home() / "cache"), data_rules=data.image_rules(), settings=())
+    return replace(chosen, found=data.find(lab_cache()), data_rules=data.image_rules(), settings=())
 
 
 def _boxes(folder: LabelFolder) -> tuple[Recipe, str] | None:
@@ -290,9 +290,9 @@ def _boxes(folder: LabelFolder) -> tuple[Recipe, str] | None:
 
 def _report(dataset: str, overrides: list[str], boxes: Recipe | None) -> DataReport:
     """Check a folder, or the data of a recipe or kind; `boxes`: a folder of boxes, recognised already."""
-    from ablata.records.home import lab_home
+    from ablata.base.home import lab_cache
 
     if boxes is not None:
-        return boxes.check_data(lab_home() / "cache")
+        return boxes.check_data(lab_cache())
     recipe = classes_recipe(dataset, overrides) if is_folder(dataset, overrides) else named_recipe(dataset, overrides)
-    return recipe.check_data(lab_home() / "cache")
+    return recipe.check_data(lab_cache())

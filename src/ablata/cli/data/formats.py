@@ -46,12 +46,12 @@ def convert_format(folder: str, to: str, output: Path | None, settings: Sequence
 
 
 def _boxes(folder: str, to: str, output: Path, settings: Sequence[str]) -> tuple[str, Written]:
+    from ablata.base.home import lab_cache
     from ablata.data.detection.files import DetectionFileSettings
     from ablata.data.formats.recognize import box_formats
     from ablata.data.formats.write_coco import write_coco
     from ablata.data.formats.write_yolo import write_yolo
     from ablata.data.formats.writing import convert_boxes
-    from ablata.records.home import lab_home
 
     found = boxes_recipe(folder, list(settings))
     if found is None:
@@ -65,16 +65,16 @@ def _boxes(folder: str, to: str, output: Path, settings: Sequence[str]) -> tuple
     data = getattr(recipe, "data", None)
     assert isinstance(data, DetectionFileSettings)
     write = write_yolo if to == "yolo" else write_coco
-    return words, convert_boxes(data, lab_home() / "cache", output, write)
+    return words, convert_boxes(data, lab_cache(), output, write)
 
 
 def _masks(folder: str, to: str, output: Path, settings: Sequence[str]) -> tuple[str, Written]:
+    from ablata.base.home import lab_cache
     from ablata.data.formats.recognize import box_formats, recognize
     from ablata.data.formats.shapes import Shapes
     from ablata.data.formats.write_masks import convert_masks
-    from ablata.records.home import lab_home
 
-    cache = lab_home() / "cache"
+    cache = lab_cache()
     found = next((one for one in recognize(folder, cache, ("segment",)) if one.kind == "shapes"), None)
     if found is None:
         must = f"What is painted must have polygons or masks of objects: {box_formats()}"

@@ -60,8 +60,8 @@ def graph(
     To train with it: graph=file graph.path=FILE. Of a recipe its own graph is written.
     """
     from ablata.base.errors import SettingsError
+    from ablata.base.home import lab_cache
     from ablata.data.drawing.class_graph import graph_svg
-    from ablata.records.home import lab_home
 
     options = {
         "normalize": normalize, "background": background, "self_loops": self_loops,
@@ -74,7 +74,7 @@ def graph(
     refuse_other_kind(output, (".json",))
     refuse_other_kind(drawn, (".svg",))
     made = _detector(dataset, [*(overrides or []), *_chosen(control, given, seed)])
-    counted, notices = made.count_class_graph(lab_home() / "cache")
+    counted, notices = made.count_class_graph(lab_cache())
     for notice in notices:
         note(notice)
     counted.save(output)

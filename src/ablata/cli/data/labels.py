@@ -104,16 +104,16 @@ class LabelFolder:
         Raises:
             DataError: there is nothing of either kind.
         """
+        from ablata.base.home import lab_cache
         from ablata.data.labels.layout import FolderNames, is_labelled
         from ablata.data.loading.locate import find_root
-        from ablata.records.home import lab_home
 
         names = FolderNames(self.images, self.labels)
 
         def fitting(folder: Path) -> bool:
             return is_labelled(folder, names)
 
-        cache = lab_home() / "cache"
+        cache = lab_cache()
         try:
             find_root(self.folder, default=None, fits=fitting, layout="", cache=cache)
         except DataError:
@@ -151,14 +151,14 @@ class LabelFolder:
         Raises:
             DataError: there is no such folder, or it has not the layout.
         """
+        from ablata.base.home import lab_cache
         from ablata.data.labels.layout import find_labeled_folder
-        from ablata.records.home import lab_home
 
         if self.found is not None:
             from ablata.data.segmentation.mask_folder import labeled_folder_of
 
             return labeled_folder_of(self.found)
-        return find_labeled_folder(self.folder, self.names, lab_home() / "cache")
+        return find_labeled_folder(self.folder, self.names, lab_cache())
 
     def read_as(self, guess: Form) -> Form:
         """Return what label files are read as: the option, else the guess.

@@ -97,12 +97,12 @@ def classes_recipe(
         SettingsError: a setting does not fit, or is none of the data.
     """
     from ablata.base.errors import SettingsError
+    from ablata.base.home import lab_cache
     from ablata.data.formats.recognize import recognize
-    from ablata.records.home import lab_home
 
     if any(not argument.startswith("data.") for argument in overrides):
         raise SettingsError("A folder takes settings of its data alone", found=" ".join(overrides), do="data.size=128")
-    found = next(iter(recognize(folder, lab_home() / "cache", tasks)), None)
+    found = next(iter(recognize(folder, lab_cache(), tasks)), None)
     kind, settings = (found.kind, found.settings) if found else ("image_folder", (f"data.root={folder}",))
     return named_recipe(kind, [*settings, *overrides])
 
@@ -116,10 +116,10 @@ def boxes_recipe(folder: str, overrides: list[str]) -> tuple[Recipe, str] | None
         DataError: its annotations cannot be read, or there is no such folder.
         SettingsError: a setting does not fit.
     """
+    from ablata.base.home import lab_cache
     from ablata.data.formats.recognize import recognize
-    from ablata.records.home import lab_home
 
-    found = next(iter(recognize(folder, lab_home() / "cache", ("detect",))), None)
+    found = next(iter(recognize(folder, lab_cache(), ("detect",))), None)
     if found is None:
         return None
     return named_recipe(found.kind, [*found.settings, *overrides]), found.words

@@ -206,14 +206,14 @@ def _smoke(notebook: Notebook, questions: tuple[Question, ...], sets: list[str])
     Raises:
         typer.Exit: with 1 if one of them failed.
     """
-    from ablata.records.home import lab_home
+    from ablata.base.home import lab_cache
 
     failed = 0
     for question in questions:
         wrong = [
             (trial, text)
             for trial in question.every
-            if (text := _stepped(notebook, question, trial, sets, lab_home() / "cache")) is not None
+            if (text := _stepped(notebook, question, trial, sets, lab_cache())) is not None
         ]
         count = len(question.every)
         out.print(f"{question.name}: {count - len(wrong)} of {counted(count, 'trial')} built and stepped", markup=False)

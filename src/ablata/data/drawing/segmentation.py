@@ -31,10 +31,18 @@ def overlay(pixels: np.ndarray, labels: np.ndarray, palette: Sequence[Color], fr
     Returns:
         uint8 [H, W, 3].
     """
-    pixels = as_colors(pixels)
-    blended = pixels + (paint(labels, palette).astype(np.float32) - pixels) * fraction
-    shown: np.ndarray = np.where((labels == IGNORE)[..., None], pixels, blended.round().astype(np.uint8))
+    shown = as_colors(pixels).copy()
+    # A part after the other: the numbers in between take many times the memory of the image.
+    rows = max(1, _AT_ONCE // max(1, labels.shape[1]))
+    for top in range(0, len(labels), rows):
+        part, under = labels[top : top + rows], shown[top : top + rows]
+        blended = under + (paint(part, palette).astype(np.float32) - under) * fraction
+        np.copyto(under, blended.round().astype(np.uint8), where=(part != IGNORE)[..., None])
     return shown
+
+
+_AT_ONCE = 1 << 22
+"""Pixels that are blended together."""
 
 
 def errors(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:

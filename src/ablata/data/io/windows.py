@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 import numpy as np
+from PIL import Image
 
-from ablata.data.io.decode import RULES, ImageRules, decode_bands, decoding, open_image, upright_size
+from ablata.data.io.decode import (
+    COLORS,
+    RULES,
+    ImageRules,
+    decode_bands,
+    decode_rgb,
+    decoding,
+    open_image,
+    upright_size,
+)
 from ablata.data.io.headers import page_count
 from ablata.data.io.tiff import BandedTiff, TiffLayout
 
-_AT_ONCE = 1 << 24
+_AT_ONCE = 1 << 22
 """Pixels of the rows that are read together where an image is made smaller."""
 
 
@@ -24,11 +34,12 @@ class ImageWindows:
     whole when it is opened, and parts are cut from that.
 
     Args:
-        pixels: uint8 [H, W, C]; None: parts come from the file.
+        pixels: uint8 [H, W, C], or an image in RGB, whose pixels are not held a second time as an array; None: parts
+            come from the file.
         size: height and width.
     """
 
-    def __init__(self, pixels: np.ndarray | None, size: tuple[int, int]) -> None:
+    def __init__(self, pixels: np.ndarray | Image.Image | None, size: tuple[int, int]) -> None:
         self.size, self._pixels = size, pixels
         self._file: tuple[BinaryIO, TiffLayout, str, ImageRules] | None = None
         self._rows: tuple[int, int, np.ndarray] | None = None
@@ -47,7 +58,8 @@ class ImageWindows:
             layout = TiffLayout.read(stream) if image.format == "TIFF" and page_count(image) == 1 else None
             stands = layout is not None and (layout.orientation == 1 or rules.orientation == "ignored")
             if layout is None or not (stands and layout.is_divided) or isinstance(image, BandedTiff):
-                yield cls(decode_bands(image, str(file), rules)[0], size)
+                is_rgb, where = rules.channels == COLORS, str(file)
+                yield cls((decode_rgb if is_rgb else decode_bands)(image, where, rules)[0], size)
                 return
             image.close()
             windows = cls(None, size)
@@ -73,6 +85,8 @@ class ImageWindows:
         """
         height, width = self.size
         top, left, bottom, right = max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+        if isinstance(self._pixels, Image.Image):
+            return np.asarray(self._pixels.crop((left, top, right, bottom)))
         if self._pixels is not None:
             return self._pixels[top:bottom, left:right]
         assert self._file is not None
@@ -96,8 +110,10 @@ class ImageWindows:
         Raises:
             DataError: a part does not decode.
         """
-        if self._pixels is not None:
+        if isinstance(self._pixels, np.ndarray):
             return self._pixels[::step, ::step]
         height, width = self.size
         rows = max(1, _AT_ONCE // width // step) * step
-        return np.concatenate([self.read(top, 0, top + rows, width)[::step, ::step] for top in range(0, height, rows)])
+        # Copies, as a view of a few rows would keep all that were decoded with them.
+        parts = (self.read(top, 0, top + rows, width)[::step, ::step].copy() for top in range(0, height, rows))
+        return np.concatenate(list(parts))

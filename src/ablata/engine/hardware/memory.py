@@ -39,6 +39,12 @@ def keep_memory() -> str:
     return f"blocks up to {size >> 20} MiB stay with the process when they are freed (glibc mallopt)"
 
 
+def return_memory() -> None:
+    """Give freed memory that lies between what is used back to the system, where that can be asked for."""
+    if sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 _INFO = Path("/proc/meminfo")
 _GROUPS = (("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"))  # fmt: skip

@@ -32,7 +32,7 @@ from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.io.video import Video, is_video, video_writer
 from ablata.data.io.windows import ImageWindows
 from ablata.data.labels.table import VOID_CLASS_COLOR, Color, default_palette
-from ablata.engine.hardware.memory import keep_memory
+from ablata.engine.hardware.memory import keep_memory, return_memory
 from ablata.engine.hardware.precision import Precision, choose_precision
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
 from ablata.models.segmentation.base import Segmenter
@@ -184,6 +184,8 @@ class SegmentationPredictor(Predictor):
                 seen = image.read(top, left, y + tile + around, x + tile + around)
                 part = self.predict(seen, protocol)[y - top : y - top + tile, x - left : x - left + tile]
                 labels[y : y + tile, x : x + tile] = part
+                # What a part leaves in gaps is too small for the next one, and grew by a GiB over fifty parts.
+                return_memory()
         return labels
 
     def precision(self) -> Precision:
@@ -208,7 +210,9 @@ class SegmentationPredictor(Predictor):
         usual = next((name for name in self.protocols if "function" not in self.contract["protocols"][name]), "ss")
         protocol = self.protocol(options.protocol or usual)
         self.refuse_backend(backend_name("pil", None, orientation=self.rules.orientation))
-        keep_memory()
+        # Between the parts of a large image and its overlay, memory that is kept is memory that lies idle.
+        if options.tile is None:
+            keep_memory()
         if options.output is not None:
             names = "".join(f"{label} {name}\n" for label, name in enumerate(self.scored_classes))
             write_text(options.output / "classes.txt", names)
