@@ -323,7 +323,7 @@ def page(loops: int) -> list[str]:
         "",
         "A run that goes wrong costs a proposal its chance unless the effect is large: the first decides alone, and a "
         "later one pulls the mean down and the noise up. A run that is 6 standard deviations too good has a useless "
-        "change kept in 30 to 45 of 100 cases: means are compared, and no run is taken out of one. From two runs on "
+        "change kept in 29 to 40 of 100 cases: means are compared, and no run is taken out of one. From two runs on "
         "the judge names such a run beside its answer; `ablata loop retry` tries a proposal once more that was not "
         "kept, and the fresh runs of the next baseline, or `ablata loop confirm`, tell what a kept one is worth.",
         "",

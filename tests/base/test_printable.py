@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablata.base.printable import printable
+from ablata.base.printable import printable, uncolored
 
 
 def test_control_characters_become_their_escapes_and_lines_stay() -> None:
@@ -17,3 +17,12 @@ def test_control_characters_become_their_escapes_and_lines_stay() -> None:
 def test_nothing_that_controls_a_terminal_is_left(text: str) -> None:
     left = {sign for sign in printable(text) if unicodedata.category(sign) == "Cc"}
     assert left <= {"\n", "\t"}
+
+
+def test_colors_and_titles_of_a_terminal_are_left_out() -> None:
+    for said, plain in (
+        ("\x1b[1;31mred\x1b[0m \x1b[38:5:2mx\x1b[K", "red x"),
+        ("\x1b]0;title\x07a \x1b]8;;http://b\x1b\\link", "a link"),
+        ("[31m is text", "[31m is text"),
+    ):
+        assert uncolored(said) == plain

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from ablata.board.lab import Lab
 from ablata.board.pages.data import named_images
+from ablata.board.pages.runs import _setting
 from ablata.board.rendering import Board
 
 from .conftest import HOSTILE, KEY
@@ -198,3 +199,15 @@ def test_images_that_a_check_of_data_names_are_shown_and_none_from_outside(tmp_p
     assert (image.alt, image.caption) == ("odd.jpg", "unreadable: a/odd.jpg (cut off)")
     assert image.source.startswith("data:image/jpeg;base64,")
     assert len(named_images(said, ["digits", f"data.root={tmp_path / 'set'}"])) == 1
+
+
+def test_values_in_the_table_of_runs_are_broken_only_where_they_are_long() -> None:
+    for value, shown, class_ in (
+        (None, "–", "number"),
+        ('"cosine"', "cosine", "number"),
+        ('["python", "a b.py", "{seed}"]', "python 'a b.py' '{seed}'", "long code"),
+        ("[1, 2]", "[1, 2]", "number"),
+        (f'"{"x" * 40}"', "x" * 40, "long"),
+    ):
+        cell = _setting(value)
+        assert (cell.text, cell.class_) == (shown, class_), value

@@ -59,6 +59,10 @@ class RecordError(UserError):
     """The ledger, a run, a study or an exported file is missing or does not fit."""
 
 
+class LedgerError(RecordError):
+    """The ledger as a whole cannot be used: it is away, locked, full or damaged."""
+
+
 class CheckpointError(UserError):
     """A checkpoint is missing, damaged, or does not fit what it is asked to do."""
 

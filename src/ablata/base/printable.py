@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _KEPT = "\n\t"
+_COLOR = re.compile(r"\x1b\[[\d;:?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+"""Sequences that color text or move the cursor, and those that set a title or a link."""
 
 
 def printable(text: str) -> str:
@@ -15,6 +18,15 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(sign if sign in _KEPT or not _controls(sign) else ascii(sign)[1:-1] for sign in text)
+
+
+def uncolored(text: str) -> str:
+    r"""Return a text without a terminal's colors, as a page shows it.
+
+    >>> uncolored("\x1b[31mred\x1b[0m")
+    'red'
+    """
+    return _COLOR.sub("", text) if "\x1b" in text else text
 
 
 def _controls(sign: str) -> bool:

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
+from sqlalchemy.exc import DatabaseError
 from starlette.concurrency import run_in_threadpool
 
 from ablata.base.errors import AblataError, RecordError, choices, suggestion
 from ablata.board.curves import thinned
 from ablata.board.filters import parse_filter
-from ablata.board.rendering import board_of
+from ablata.board.rendering import Board, board_of
 from ablata.reports.collect import study_view
 from ablata.reports.collect_runs import plain_settings
 from ablata.reports.view import as_json
@@ -93,21 +94,22 @@ def queue(request: Request) -> list[dict[str, Any]]:
 
 @events.get("/events", include_in_schema=False)
 async def follow(request: Request) -> StreamingResponse:
-    """Tell the lab's version at once and whenever it changes, as server-sent events."""
+    """Tell the lab's version at once and whenever it changes, as server-sent events; `away`: the ledger is."""
     return StreamingResponse(_versions(request), media_type="text/event-stream")
 
 
 async def _versions(request: Request) -> AsyncIterator[str]:
-    board = board_of(request)
-    told, quiet = "", 0.0
+    board: Board = request.app.state.board
+    told: str | None = None
+    quiet = 0.0
     while not await request.is_disconnected() and not request.app.state.ending:
         try:
             version = await run_in_threadpool(board.version)
-        except AblataError:
-            version = told
+        except (AblataError, DatabaseError):
+            version = ""
         if version != told:
             told, quiet = version, 0.0
-            yield f"event: version\ndata: {version}\n\n"
+            yield f"event: version\ndata: {version}\n\n" if version else "event: away\ndata:\n\n"
         elif quiet >= _ALIVE_SECONDS:
             quiet = 0.0
             yield ": alive\n\n"

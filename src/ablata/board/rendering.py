@@ -95,7 +95,7 @@ def page(
         live: whether it follows the lab while it is open.
         status: of the response.
     """
-    board = board_of(request)
+    board: Board = request.app.state.board  # not asked for its version: what says that the ledger is away is a page too
     copy = request.query_params.get("copy") == "1"
     template = "parts.html.j2" if "x-follow" in request.headers else "board.html.j2"
     text = _environment().get_template(template).render(
@@ -113,7 +113,8 @@ def page(
         version=request.state.version if live and not copy else "",
     )  # fmt: skip
     # What making the page took of a processor: a busy machine does not make an open page ask less often.
-    headers = {"X-Took": f"{max(0.0, 1000 * (time.thread_time() - request.state.began)):.0f}"}
+    began = getattr(request.state, "began", time.thread_time())
+    headers = {"X-Took": f"{max(0.0, 1000 * (time.thread_time() - began)):.0f}"}
     if copy:
         text = _OWN_LINK.sub(r"\1", text)
         name = re.sub(r"[^\w.-]+", "-", f"{header.kind}-{header.name}".lower()).strip("-")

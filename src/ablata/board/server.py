@@ -17,9 +17,10 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from sqlalchemy.exc import DatabaseError
 from starlette.exceptions import HTTPException
 
-from ablata.base.errors import AblataError, RecordError, SettingsError
+from ablata.base.errors import AblataError, LedgerError, RecordError, SettingsError
 from ablata.base.version import __version__
 from ablata.board import api
 from ablata.board.access import Access, Gate, is_loopback
@@ -29,6 +30,7 @@ from ablata.board.pages import data, doing, loops, machine, notes, runs, start, 
 from ablata.board.rendering import Board, page
 from ablata.board.spawning import Spawner
 from ablata.board.started import Started
+from ablata.records.database import in_words
 from ablata.records.ledger import Ledger
 from ablata.reports.collect import study_view
 from ablata.reports.html import Header
@@ -63,6 +65,7 @@ def board_app(ledger: Ledger, access: Access | None = None) -> FastAPI:
     app.add_api_route("/favicon.ico", lambda: Response(status_code=204), include_in_schema=False)
     app.add_api_route("/", lambda: RedirectResponse("/studies"), include_in_schema=False)
     app.add_exception_handler(AblataError, _in_words)
+    app.add_exception_handler(DatabaseError, _no_ledger)
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_middleware(Gate, access=access)
@@ -156,8 +159,17 @@ def _warm(lab: Lab) -> None:
 
 def _in_words(request: Request, error: Exception) -> Response:
     assert isinstance(error, AblataError)
-    status = 403 if isinstance(error, doing.RefusedError) else 404 if isinstance(error, RecordError) else 400
+    kinds = ((doing.RefusedError, 403), (LedgerError, 503), (RecordError, 404))
+    status = next((status for kind, status in kinds if isinstance(error, kind)), 400)
     return _refusal(request, error.must, error.found, error.do, status)
+
+
+def _no_ledger(request: Request, error: Exception) -> Response:
+    """The database failed in the middle of a page; a mistake of ours in what was asked of it stays one."""
+    assert isinstance(error, DatabaseError)
+    if (told := in_words(error)) is None:
+        raise error
+    return _in_words(request, told)
 
 
 def _not_found(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import DatabaseError, DisconnectionError, OperationalError
 
-from ablata.base.errors import RecordError
+from ablata.base.errors import LedgerError, RecordError
 from ablata.base.files import sync_folder
 from ablata.base.home import DEFAULT_HOME
 from ablata.base.printable import printable
@@ -181,7 +181,7 @@ class Database:
     def _refuse_another_file(self) -> None:
         """SQLite would go on writing to a file that was deleted, and nobody would ever read it."""
         if self._file is not None and _identity(self.path) != self._file:
-            raise RecordError(
+            raise LedgerError(
                 "The ledger must stay where it is while it is used",
                 found=f"{self.path}, which was deleted or replaced",
                 do="bring it back from a copy, or rebuild it from the run folders that are left: ablata ledger repair",
@@ -314,12 +314,12 @@ def is_damage(error: DatabaseError) -> bool:
     return re.search("malformed|not a database", str(error.orig)) is not None
 
 
-def in_words(error: DatabaseError) -> RecordError | None:
+def in_words(error: DatabaseError) -> LedgerError | None:
     """Return an error of the database's as one for people; None for a mistake of ours (a broken rule, wrong SQL)."""
     damaged = is_damage(error)
     if not damaged and not isinstance(error, OperationalError):
         return None
-    return RecordError(
+    return LedgerError(
         "The ledger must be a database that can be read and written",
         found=reason(error),
         do="bring back a copy of it, or rebuild it from the run folders: ablata ledger repair"

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from ablata.base.errors import SettingsError, UserError
+from ablata.base.errors import RecordError, SettingsError, UserError
 from ablata.board.form_checks import wrong_fields
 from ablata.board.pages.data import LOOKS
 from ablata.board.pages.start import start_page
@@ -264,7 +264,10 @@ def _plain(changes: list[str]) -> list[str]:
 
 
 def _study(name: str) -> str:
-    check_name(name)
+    try:
+        check_name(name)
+    except RecordError as error:
+        raise SettingsError(error.must, found=error.found, do=error.do) from error
     return name
 
 

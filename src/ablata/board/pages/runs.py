@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, TypeVar
@@ -11,7 +13,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from ablata.base.errors import SettingsError, UserError
-from ablata.base.quantities import counted, duration, quantity
+from ablata.base.printable import uncolored
+from ablata.base.quantities import NOTHING, counted, duration, quantity
 from ablata.board.curves import HUES, CurveChoice, curves_section
 from ablata.board.filters import COLUMNS, RunFacts, keys_of, parse_filter, values_of
 from ablata.board.lab import Lab
@@ -46,6 +49,8 @@ MOST_DIFFERING = 4
 """Settings that get a column of their own where none were chosen."""
 MOST_COMPARED = HUES
 _MOST_LOG = 40_000
+_MOST_UNBROKEN = 24
+"""Signs of a value that is not broken into lines."""
 
 
 @router.get("/runs")
@@ -153,7 +158,7 @@ def _row(one: RunSummary, keys: Sequence[str]) -> tuple[TableCell, ...]:
     uses = ", ".join(f"{study}: {arm}" for study, arm in one.uses[:2]) + ("…" if len(one.uses) > 2 else "")
     return (
         TableCell(text=row.id, link=address("runs", row.id), class_="code"),
-        *(TableCell(text=(one.facts.value(key) or "–").strip('"'), class_="number") for key in keys),
+        *(_setting(one.facts.value(key)) for key in keys),
         TableCell(text=row.recipe_name),
         TableCell(text=uses),
         TableCell(text=str(row.seed), class_="number"),
@@ -166,6 +171,15 @@ def _row(one: RunSummary, keys: Sequence[str]) -> tuple[TableCell, ...]:
         TableCell(text=duration(cost_of(row).seconds), class_="number"),
         TableCell(text=ago(row.started or row.created)),
     )
+
+
+def _setting(value: str | None) -> TableCell:
+    """A setting, score or cost in the table: a program's words as they are typed."""
+    read = json.loads(value) if value and value.startswith("[") else None
+    if isinstance(read, list) and read and all(isinstance(word, str) for word in read):
+        return TableCell(text=shlex.join(read), class_="long code")
+    text = (value or NOTHING).strip('"')
+    return TableCell(text=text, class_="number" if len(text) <= _MOST_UNBROKEN else "long")
 
 
 @router.get("/runs/compare")
@@ -230,7 +244,7 @@ def _beside(
     )
     caption = "" if cells else "They are the same in all."
     heads = ("", *(f"{row.id}, {row.recipe_name}, seed {row.seed}" for row in rows))
-    return TableSection(title=title, ident=ident, columns=heads, rows=cells, caption=caption)
+    return TableSection(title=title, ident=ident, columns=heads, rows=cells, caption=caption, class_="beside")
 
 
 def _curves_of(lab: Lab, rows: Sequence[RunRow]) -> list[CurveView]:
@@ -261,14 +275,16 @@ def run(request: Request, run_id: str) -> HTMLResponse:
     sections += evaluation_sections(read_evaluations(folder), row.data)
     sections += [drawn] if drawn else []
     sections += run_sections(shown) if shown is not None else ()
-    sections += [_events(lab, row), *_files(lab, row), *_log(lab, row), _settings(lab, row), _actions(row)]
+    sections += [_events(lab, row), *_files(lab, row), *_log(lab, row), _settings(lab, row)]
+    uses = lab.ledger.studies.uses([row]).get(row.id, ())
+    sections.append(_actions(row, uses))
     facts = [
         ("state", row.shown_state + (f", attempt {row.attempt}" if row.attempt > 1 else "")),
         ("progress", _progress(row)),
         ("time", duration(known)),
         ("memory", quantity(cost_of(row).memory, "B")),
         ("worker", row.owner or ""),
-        ("studies", ", ".join(f"{study}: {arm}" for study, arm in lab.ledger.studies.uses([row]).get(row.id, ()))),
+        ("studies", ", ".join(f"{study}: {arm}" for study, arm in uses)),
         ("started from", row.parent or ""),
         ("begun", ago(row.started or row.created)),
     ]
@@ -311,7 +327,7 @@ def _events(lab: Lab, row: RunRow) -> TableSection:
             TableCell(text=ago(event.time), order=event.time),
             TableCell(text=event.level, class_="diverged" if event.level == "error" else ""),
             TableCell(text=event.kind),
-            TableCell(text=event.text),
+            TableCell(text=event.text, class_="sentence"),
         )
         for event in reversed(found)
     )
@@ -348,7 +364,7 @@ def _log(lab: Lab, row: RunRow) -> list[Section]:
     with path.open("rb") as log:
         log.seek(0, os.SEEK_END)
         log.seek(max(0, log.tell() - _MOST_LOG))
-        text = log.read().decode("utf-8", "replace")
+        text = uncolored(log.read().decode("utf-8", "replace"))
     return [OutputSection(title="Output", ident="output", text=text)] if text.strip() else []
 
 
@@ -364,7 +380,7 @@ def _settings(lab: Lab, row: RunRow) -> TableSection:
     )  # fmt: skip
 
 
-def _actions(row: RunRow) -> ActionsSection:
+def _actions(row: RunRow, uses: Sequence[tuple[str, str]]) -> ActionsSection:
     path = address("do", "run", row.id)
     actions = []
     if row.state == "running":
@@ -391,4 +407,9 @@ def _actions(row: RunRow) -> ActionsSection:
             asks="A run that a study needs stays, unless you remove the study.",
         )
     )
-    return ActionsSection(title="What can be done", ident="do", actions=tuple(actions))
+    caption = ""
+    if row.state == "diverged" and uses:
+        study, arm = uses[0]
+        again = typed(["study", "run", study, "--again", arm])
+        caption = f"Where what went wrong is mended, or lay outside the program, this runs it again: {again}"
+    return ActionsSection(title="What can be done", ident="do", actions=tuple(actions), caption=caption)

@@ -1,5 +1,13 @@
 const live = () => document.getElementById("live");
 const say = (words) => { const state = document.getElementById("live-state"); if (state) state.textContent = words; };
+const AWAY = "the board does not answer", NO_LEDGER = "the ledger cannot be read now";
+let ended = "";  // why this page follows the lab no more
+const sayLive = () => say(ended || "live");
+function refused(status) {
+  if (status >= 500) { say(NO_LEDGER); return; }
+  ended = status === 404 ? "this is no longer in the lab" : status === 403 ? "the board asks for its link again" : "load this page again";
+  say(ended);
+}
 
 // A part is replaced only if it differs, so that what is being read, typed or unfolded stays.
 const typing = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
@@ -38,6 +46,7 @@ function follow(next) {
 const LEAST = 4000, MOST = 30000, PART = 50;
 let asked = 0, pause = LEAST, wanted = false, busy = false;
 async function refresh() {
+  if (ended) return;
   if (busy || document.hidden) { wanted = true; return; }
   const rest = pause - (Date.now() - asked);
   if (rest > 0) { wanted = true; setTimeout(() => wanted && refresh(), rest); return; }
@@ -48,8 +57,8 @@ async function refresh() {
       pause = Math.min(MOST, Math.max(LEAST, PART * Number(answer.headers.get("X-Took"))));
       follow(new DOMParser().parseFromString(await answer.text(), "text/html"));
       say(`as of ${new Date().toLocaleTimeString()}`);
-    } else wanted = answer.status >= 500;
-  } catch { wanted = true; say("the board does not answer"); }
+    } else { wanted = answer.status >= 500; refused(answer.status); }
+  } catch { wanted = true; say(AWAY); }
   busy = false;
   if (wanted) refresh();  // what changed while the page was on its way, and what could not be had
 }
@@ -59,10 +68,12 @@ function poll() {
   setInterval(async () => {
     if (document.hidden) return;
     try {
-      const told = await (await fetch("/api/v1/version")).json();
+      const answer = await fetch("/api/v1/version");
+      if (!answer.ok) { refused(answer.status); return; }
+      const told = await answer.json();
       if (told.version !== live().dataset.version) { live().dataset.version = told.version; refresh(); }
-      else say("live");
-    } catch { say("the board does not answer"); }
+      else sayLive();
+    } catch { say(AWAY); }
   }, 3000);
 }
 
@@ -71,11 +82,12 @@ if (live()) {
     const events = new EventSource("/events");
     events.addEventListener("version", (event) => {
       if (event.data !== live().dataset.version) { live().dataset.version = event.data; refresh(); }
-      say("live");
+      sayLive();
     });
+    events.addEventListener("away", () => say(NO_LEDGER));
     let polling = false;
     events.onerror = () => {
-      say("the board does not answer");
+      say(AWAY);
       if (events.readyState === EventSource.CLOSED && !polling) { polling = true; poll(); }
     };
   } else poll();

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablata.base.errors import DataError
+from ablata.base.printable import uncolored
 
 LIMIT_BYTES = 256 << 20
 """A larger file is no hand-written note."""
@@ -107,7 +108,6 @@ def _is_binary(text: str) -> bool:
 
 _WIDE = str.maketrans("０１２３４５６７８９．％＝＋－", "0123456789.%=+-")
 _WIDE_DIGIT = re.compile(r"[０-９]")
-_COLOUR = re.compile(r"\x1b\[[\d;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 _BAR = re.compile(r":?\s*\d{1,3}%\|[^|]*\|(?:\s*\d+/[\d?]+)?(?:\s*\[\d[\d:]*<[^,\]]*(?:,[^,\]]*)?(?:,\s*|\]))?")
 _POINT = re.compile(r"\d\.\d")
 _COMMA = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.,])")
@@ -126,7 +126,7 @@ def plain_lines(texts: Sequence[str]) -> list[str]:
     whole = "\n".join(texts)
     steps: list[Callable[[str], str]] = []
     if "\x1b" in whole:
-        steps.append(lambda line: _COLOUR.sub("", line))
+        steps.append(uncolored)
     if "%|" in whole:
         steps.append(lambda line: _BAR.sub("  ", line) if "%|" in line else line)
     if _WIDE_DIGIT.search(whole):

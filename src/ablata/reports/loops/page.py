@@ -59,7 +59,7 @@ def _answer(view: LoopView) -> tuple[Piece, ...]:
         )
     return (
         Piece(f"{figures.number(view.claimed, sign=True)} {view.metric} was claimed", strong=True),
-        Piece(" when changes were kept. ablata loop confirm runs start and best again and says what is left of it."),
+        Piece(" when changes were kept. Fresh runs of start and best say what is left of it: ablata loop confirm."),
     )
 
 

@@ -182,7 +182,7 @@ def _scores(
         raise RunError(
             "The program must end with status 0",
             found=f"{how}; last lines: {said}",
-            do="mend the program; ablata runs retry runs it again",
+            do="mend the program, then: ablata study run NAME --again ARM",
         )
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - _MOST_OUTPUT))
