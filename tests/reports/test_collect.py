@@ -68,9 +68,10 @@ def finish(
     threads: float = 1.0,
     code: str = "c0de",
     launch: str | None = "l1",
+    data: str = "da7a",
 ) -> str:
     """Enqueue, claim and end one run; a score of None diverges, more threads make it faster."""
-    run = ledger.studies.enqueue("parts", arm, replace(new_run(arm, seed, machine), code=code))
+    run = ledger.studies.enqueue("parts", arm, replace(new_run(arm, seed, machine), code=code, data=data))
     claim = ledger.leases.claim("worker", 60.0, launch=launch)
     assert claim is not None
     assert claim.run.id == run.id
@@ -354,6 +355,13 @@ def test_the_newest_look_counts_and_open_arms_stay_open(ledger: Ledger) -> None:
     assert "still open" in study_page(view)
     ledger.studies.finish("parts")
     assert not arm(study_view(ledger, "parts"), "same").open
+
+
+def test_an_arm_of_other_data_than_the_controls_is_named(ledger: Ledger) -> None:
+    for name, data in (("control", "d1"), ("same", "d1"), ("bigger", "d2")):
+        finish(ledger, name, 0, 90.0, data=data)
+    (note,) = study_view(ledger, "parts").time_notes
+    assert note.startswith("The data of bigger differ from those of control: ")
 
 
 def test_runs_that_differ_in_code_are_told_ours_and_the_users_apart(ledger: Ledger) -> None:

@@ -30,7 +30,7 @@ from ablata.reports.guards import guard_views
 from ablata.reports.impossible import at_limit, impossible
 from ablata.reports.judged import kept_view
 from ablata.reports.pick import pick_view
-from ablata.reports.provenance import code_notes, environments, fingerprints
+from ablata.reports.provenance import code_notes, data_notes, environments, fingerprints
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
 from ablata.reports.standing.evidence import account_views, corrected, history_view, pairing_of, wave_fields
@@ -198,6 +198,7 @@ def study_view(
         impossible=_impossible(study),
         time_notes=(
             *time_notes(order, placed, study.load, forked="fork" in study.row.spec),
+            *data_notes(placed, study.control),
             *apart_notes(study.apart, study.rule.seeds, study.seeds.stop),
             *_without_items(study),
         ),

@@ -32,6 +32,18 @@ def fingerprints(placed: Sequence[tuple[str, RunRow]]) -> tuple[tuple[str, str],
     return tuple(told)
 
 
+def data_notes(placed: Sequence[tuple[str, RunRow]], control: str) -> tuple[str, ...]:
+    """Return a sentence on the arms whose data are not the control's: their scores may be of other items."""
+    data = {arm: {run.data for name, run in placed if name == arm and run.state in ENDED} for arm, _ in placed}
+    others = [arm for arm, known in data.items() if data.get(control) and not known <= data[control]]
+    if not others:
+        return ()
+    return (
+        f"The data of {listing(others)} differ from those of {control}: where these are test data, scores differ for "
+        "that reason too.",
+    )
+
+
 def code_notes(placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
     """Return sentences on runs that differ in code: in ablata's own, or within an arm in the files of the user's."""
     ended = [(arm, *run.code.partition("-")[::2]) for arm, run in placed if run.state in ENDED]
