@@ -138,6 +138,13 @@ def test_an_optional_part_is_switched_on_and_off() -> None:
     assert override(Toy(), ["aux=ohem"]).aux == Ohem()
 
 
+def test_a_key_of_the_part_that_was_replaced_is_not_proposed_again() -> None:
+    with pytest.raises(SettingsError) as caught:
+        override(Toy(), ["loss=ohem", "loss.smoothing=0.1"])
+    assert "did you mean" not in str(caught.value)
+    assert "smoothing is a key of cross_entropy: choose one, such as loss=cross_entropy" in str(caught.value)
+
+
 def test_an_error_names_the_key_the_value_and_what_is_allowed(subtests: pytest.Subtests) -> None:
     for argument, words in [
         ("lr=fast", ["lr must be a number > 0", "lr=fast"]),

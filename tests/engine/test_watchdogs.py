@@ -54,6 +54,14 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(
     assert "lower optim.lr" in str(caught.value)
 
 
+def test_a_first_loss_that_is_not_finite_is_no_matter_of_the_learning_rate(
+    digits: Callable, training: Callable, sabotage: Callable
+) -> None:
+    sabotage(bad_loss(0, NAN))
+    with pytest.raises(DivergedError, match=r"at step 0\n  do:    no step was taken yet"):
+        training(digits())
+
+
 def test_a_gradient_that_is_not_finite_is_named_with_layer_and_step(
     digits: Callable, training: Callable, sabotage: Callable, reading: str
 ) -> None:

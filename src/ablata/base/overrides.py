@@ -217,7 +217,8 @@ def _suggestion(root: Settings, model: type[BaseModel], assignment: Assignment, 
     key, prefix = assignment.path[depth], assignment.path[:depth]
     if close := nearest(key, model.model_fields):
         return f"did you mean {'.'.join((*prefix, close, *assignment.path[depth + 1 :]))}?"
-    if elsewhere := [known for known in leaves(root) if known.rpartition(".")[2] == assignment.path[-1]]:
+    alike = [known for known in leaves(root) if known.rpartition(".")[2] == assignment.path[-1]]
+    if elsewhere := [known for known in alike if known != assignment.key]:  # that one is of the part it replaces
         return f"did you mean {' or '.join(elsewhere)}?"
     if prefix:
         parent: Any = type(root)

@@ -241,7 +241,8 @@ class TrainState:
         """Say which trainable parameters the first backward pass did not reach."""
         if names := self.gradients.missing():
             shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            self.reporter.event("warning", "no_gradient", f"no gradient reaches {shown}: it stays as initialised")
+            stay = "it stays" if len(names) == 1 else "they stay"
+            self.reporter.event("warning", "no_gradient", f"no gradient reaches {shown}: {stay} as initialised")
 
     def stop_reason(self) -> str | None:
         """Return why to stop, on the word of the writing process."""

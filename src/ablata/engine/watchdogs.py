@@ -19,6 +19,8 @@ from ablata.engine.hardware.sharding import is_sharded, own_part
 _NEVER = 2**62
 _COLLAPSED = 1e-4
 _PATIENCE = 3
+_AT_FIRST = "no step was taken yet: look for a value that is not finite in the data, and in what network and loss make"
+"""What to do where the first batch's loss or gradient is not finite, which no learning rate can have made."""
 
 
 class FiniteWatch:
@@ -67,7 +69,7 @@ class FiniteWatch:
         raise DivergedError(
             "Loss and gradients must be finite",
             found=f"{self.what} {', '.join(bad[:3])}{more} is not finite at step {step}",
-            do="lower optim.lr, lengthen schedule.warmup, or set train.clip",
+            do="lower optim.lr, lengthen schedule.warmup, or set train.clip" if step else _AT_FIRST,
         )
 
 
