@@ -134,6 +134,21 @@ def test_settings_tell_the_seed_and_can_name_the_arm(tmp_path: Path) -> None:
         read_run_folders(tmp_path, score="val_accuracy", arm_from="optimiser")
 
 
+def test_settings_that_cannot_be_read_are_told_and_the_next_file_of_them_counts(tmp_path: Path) -> None:
+    for seed, text in enumerate(("lr: [0.1\n", "- a\n- b\n", "lr: 0.1\nseed: 2\n")):
+        folder = tmp_path / f"run{seed}"
+        _timm(folder, 70 + seed)
+        place = next(folder.iterdir())
+        (place / "args.yaml").write_text(text)
+        (place / "config.json").write_text(json.dumps({"seed": seed}))
+    given = read_run_folders(tmp_path)
+    assert sorted(run.seed for run in given.runs if run.seed is not None) == [0, 1, 2]
+    (note,) = [note for note in given.notes if note.startswith("settings that could not be read")]
+    assert "run0/20240101-120000-resnet18-224/args.yaml (" in note
+    assert "run1/20240101-120000-resnet18-224/args.yaml (no keys with values)" in note
+    assert "run2" not in note
+
+
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must hold files of figures"):
         read_run_folders(tmp_path)

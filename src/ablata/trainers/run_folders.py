@@ -17,6 +17,7 @@ from ablata.trainers.readers.tracker import TrackedRun
 from ablata.trainers.tracked import NAME, given_of_tracked
 
 _MOST_FOLDERS = 100_000
+_SHOWN = 3
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _HPARAMS = re.compile(r"\d{10}\.\d+")
 """Folders below a run into which `SummaryWriter.add_hparams` writes its settings once more."""
@@ -38,7 +39,8 @@ def read_run_folders(
     Raises:
         DataError: there are no runs, a run has no such score, or no such setting.
     """
-    runs = list(_runs(root, take))
+    unread: dict[Path, str] = {}
+    runs = list(_runs(root, take, unread))
     if not runs:
         raise DataError(
             "A folder of runs must hold files of figures",
@@ -47,11 +49,19 @@ def read_run_folders(
         )
     given = given_of_tracked(runs, root.resolve().name, score=score, arm_from=arm_from)
     how = f"of a curve the {'last' if take == 'last' else f'best ({take})'} value counts"
-    return replace(given, notes=(*given.notes, how))
+    return replace(given, notes=(*given.notes, *_unread_words(root, unread), how))
 
 
-def _runs(root: Path, take: curves.Take) -> Iterator[TrackedRun]:
-    """Yield the runs below a folder in the order of their paths."""
+def _unread_words(root: Path, unread: dict[Path, str]) -> Iterator[str]:
+    """Say which files of settings could not be read: seeds and arms may stand in them."""
+    if unread:
+        shown = [f"{path.relative_to(root).as_posix()} ({reason})" for path, reason in list(unread.items())[:_SHOWN]]
+        more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+        yield f"settings that could not be read are left out: {', '.join(shown)}{more}"
+
+
+def _runs(root: Path, take: curves.Take, unread: dict[Path, str]) -> Iterator[TrackedRun]:
+    """Yield the runs below a folder in the order of their paths; notes the files of settings that cannot be read."""
     for number, (name, below, files) in enumerate(os.walk(root)):
         below.sort()
         if number >= _MOST_FOLDERS:
@@ -73,7 +83,7 @@ def _runs(root: Path, take: curves.Take) -> Iterator[TrackedRun]:
             yield from mlflow.read_database(folder / "mlflow.db", take)
         elif paths := _files_of_figures(folder, files):
             below[:] = [each for each in below if not _HPARAMS.fullmatch(each)]
-            yield _run(root, folder, curves.read_scores(paths, take), paths)
+            yield _run(root, folder, curves.read_scores(paths, take), paths, unread)
         elif split := _split(folder, below):
             scores = {
                 f"{part}/{key}": value
@@ -81,7 +91,7 @@ def _runs(root: Path, take: curves.Take) -> Iterator[TrackedRun]:
                 for key, value in curves.read_scores(events, take).items()
             }
             below[:] = [each for each in below if each not in split]
-            yield _run(root, folder, scores, [path for paths in split.values() for path in paths])
+            yield _run(root, folder, scores, [path for paths in split.values() for path in paths], unread)
         _leave_earlier_checkpoints(below, files)
 
 
@@ -107,11 +117,13 @@ def _leave_earlier_checkpoints(below: list[str], files: list[str]) -> None:
     below[:] = [name for name in below if name not in saved or name == last]
 
 
-def _run(root: Path, folder: Path, scores: dict[str, float], files: list[Path]) -> TrackedRun:
-    settings = read_settings(folder)
+def _run(root: Path, folder: Path, scores: dict[str, float], files: list[Path], unread: dict[Path, str]) -> TrackedRun:
+    settings, faults = read_settings(folder)
+    unread |= faults
     for above in (folder.parent, folder.parent.parent):
         if not settings and root in above.parents:
-            settings = read_settings(above)
+            settings, faults = read_settings(above)
+            unread |= faults
     return TrackedRun(
         name=folder.relative_to(root).as_posix() if folder != root else "",
         settings=settings,

@@ -119,3 +119,26 @@ def test_masks_of_16_bits_are_of_classes_where_a_list_names_these(tmp_path: Path
     with pytest.raises(DataError, match="must"):
         BoxSet(root=str(root)).build(tmp_path / "c")
     assert len(BoxSet(root=str(root), format="instance_numbers").build(tmp_path / "c").classes) == 1
+
+
+def test_numbers_that_tell_classes_beside_objects_are_no_numbers_of_one_class(tmp_path: Path) -> None:
+    for name, code in {
+        "a": lambda o: 1000 * (1 + o % 3) + o,
+        "b": lambda o: 1 + o % 2 << 8 | o,
+        "c": lambda o: o * 70 + 1,
+    }.items():
+        root = tmp_path / name
+        for number in range(4):
+            draw(root / f"images/{number}.png", number, SIZE)
+            values = np.zeros(SIZE, np.uint16)
+            for place in range(6):
+                values[2 * place : 2 * place + 2] = code(place)
+            (root / "masks").mkdir(exist_ok=True)
+            Image.fromarray(values).save(root / f"masks/{number}.png")
+        kinds = [found.kind for found in recognize(str(root), tmp_path / "c")]
+        if name == "c":
+            assert kinds == ["boxes", "shapes", "mask_folder"]
+            continue
+        assert kinds == ["mask_folder"]
+        with pytest.raises(DataError, match=r"must not tell classes(.|\n)*--divide (1000|256)"):
+            BoxSet(root=str(root), format="instance_numbers").build(tmp_path / "c")

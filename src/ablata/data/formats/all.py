@@ -87,12 +87,14 @@ FORMATS: tuple[Format, ...] = (
 
 
 def format_of(folder: Path, with_masks: bool = False) -> Format | None:
-    """Return the format that a folder has; None: none of them. Numbers that a class list names are not of objects.
+    """Return the format that a folder has; None: none of them. Numbers that a class list names, or that tell
+    classes themselves, are not of objects.
 
     Args:
         folder: it need not exist.
         with_masks: only formats are asked whose objects may have masks.
     """
     found = next((one for one in FORMATS if (one.has_masks or not with_masks) and one.fits(folder)), None)
-    names_classes = found is not None and found.name == "instance_numbers" and find_list(folder) is not None
-    return None if names_classes else found
+    if found is None or found.name != "instance_numbers":
+        return found
+    return None if find_list(folder) is not None or instance_masks.tells_classes(folder) else found

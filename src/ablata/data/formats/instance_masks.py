@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, listing
 from ablata.data.detection.problems import Findings
 from ablata.data.formats.description import Bitmap, Described, DescribedImage, Reading, Shape
 from ablata.data.formats.places import images_under, relative, split_of_path
-from ablata.data.io.decode import IMAGE_SUFFIXES, ImageRules
+from ablata.data.io.decode import IMAGE_SUFFIXES, RULES, ImageRules
 from ablata.data.io.masks import MaskError, load_mask, open_mask
 from ablata.data.labels.layout import FolderNames, LabeledFolder, list_labelled, propose_suffixes
+from ablata.data.labels.object_codes import told_classes
 from ablata.data.labels.split_lists import split_name, splits_by_lists
 
 OBJECT = "object"
@@ -55,18 +57,30 @@ def describe_files(folder: Path, reading: Reading) -> Described:
 
 def fits_numbers(folder: Path) -> bool:
     """Tell whether a folder has masks with numbers of 16 bits, one an object."""
+    return any(True for _ in _deep_masks(folder))
+
+
+def tells_classes(folder: Path) -> bool:
+    """Tell whether such numbers tell classes, too: class * 1000 + object, and the like."""
+    numbers: set[int] = set()
+    for mask in _deep_masks(folder):
+        numbers |= set(np.unique(np.asarray(load_mask(open_mask(mask), mask, RULES))).tolist())
+    return told_classes(numbers) is not None
+
+
+def _deep_masks(folder: Path) -> Iterator[Path]:
+    """Yield some masks of 16 bits or more."""
     try:
         labelled = _labelled(folder)
     except DataError:
-        return False
+        return
     masks = [sample.label for sample in labelled.samples if sample.label and sample.image]
     for mask in masks[:: max(len(masks) // _FEW, 1)]:
         try:
             if mask.suffix.lower() in IMAGE_SUFFIXES and open_mask(mask).mode in _DEEP:
-                return True
+                yield mask
         except MaskError:
             continue
-    return False
 
 
 def _labelled(folder: Path) -> LabeledFolder:
@@ -80,7 +94,7 @@ def _labelled(folder: Path) -> LabeledFolder:
 
 def describe_numbers(folder: Path, reading: Reading) -> Described:
     """Read a set whose masks have a number an object, 0 where nothing is."""
-    images, notes = [], []
+    images, notes, numbers = [], [], set[int]()
     labelled = _labelled(folder)
     lists = splits_by_lists(
         folder, [sample.image for sample in labelled.samples if sample.image], reading.findings.remark
@@ -96,9 +110,29 @@ def describe_numbers(folder: Path, reading: Reading) -> Described:
             findings.refuse("Every image must have its mask", relative(sample.image, folder))
             continue
         shapes = list(_of_file(sample.label, folder, reading.rules, findings, whole=False))
+        numbers |= {int(shape.where.rpartition(" ")[2]) for shape in shapes}
         images.append(DescribedImage(sample.image, sample.name, shapes, split, id=sample.name))
         notes.append(sample.label)
+    refuse_classes(numbers, folder, reading.findings)
     return Described(images, (OBJECT,), notes)
+
+
+def refuse_classes(numbers: set[int], folder: Path, findings: Findings) -> None:
+    """Refuse masks whose numbers tell classes beside objects: all would become one class.
+
+    Args:
+        numbers: those of all masks.
+        folder: the set's, for the message.
+        findings: where it is noted.
+    """
+    if (told := told_classes(numbers)) is not None:
+        base, classes = told
+        shown = listing(map(str, classes[:_FEW])) + ", ..." * (len(classes) > _FEW)
+        findings.refuse(
+            "Numbers of objects must not tell classes, which would all become one",
+            f"{folder}: class * {base} + object, of classes {shown}; to have masks of these: ablata data convert "
+            f"{shlex.quote(str(folder))} --divide {base} --output NEW_FOLDER; boxes of each: write COCO's JSON",
+        )
 
 
 def class_names(folder: Path) -> tuple[str, ...]:

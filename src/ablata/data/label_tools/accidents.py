@@ -9,12 +9,11 @@ from itertools import pairwise
 import numpy as np
 
 from ablata.data.label_tools.survey import Survey
+from ablata.data.labels.object_codes import coded_classes, object_code
 from ablata.data.labels.table import TRANSPARENT
 
 _MANY = 8
 """So many values at least are no accident of one file."""
-_INSTANCE_BASES = (1000, 256)
-"""Cityscapes writes class * 1000 + object, KITTI class * 256 + object."""
 
 
 def smoothed(survey: Survey) -> list[int]:
@@ -54,15 +53,11 @@ def instances(survey: Survey) -> Instances | None:
     values = survey.ordered()
     if survey.form != "ids" or not values or values[-1] <= 255:
         return None
-    high = [value for value in values if value > 255]
-    for base in _INSTANCE_BASES:
-        classes = {value // base for value in high}
-        alike = len(classes) < len(high) or len(high) == 1
-        if min(high) >= base and max(classes) <= 255 and alike and all(value % base < base // 2 for value in high):
-            return Instances(base, sorted(classes | {value for value in values if value <= 255}))
     consecutive = sum(value + 1 in survey.values for value in values[:-1])
     if len(values) > 255 and 2 * consecutive > len(values):
         return Instances(None)
+    if (base := object_code(values)) is not None:
+        return Instances(base, coded_classes(values, base))
     # The higher a number, the fewer images have so many objects.
     files = [survey.values[value].total().files for value in values if value]
     falling = all(before >= after for before, after in pairwise(files))

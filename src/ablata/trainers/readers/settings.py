@@ -7,31 +7,44 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ablata.base.errors import reason
 from ablata.base.files import read_text
 from ablata.base.yaml_files import parse_yaml
 from ablata.trainers.readers.tables import flatten
 
 FILES = ("args.yaml", "hparams.yaml", "config.yaml", "args.json", "config.json", "params.json", "wandb-metadata.json")
 _MOST_BYTES = 4 * 2**20
+_MOST_LETTERS = 120
 SEED_COLUMNS = ("seed", "random_seed", "rng_seed", "manual_seed")
 """What a table calls its column of seeds."""
 _SEEDS = (*SEED_COLUMNS, "training.seed", "train.seed", "randomness.seed")
 _IN_NAME = re.compile(r"(?:^|[_\-.])(?:seed|s)[_\-=]?(\d{1,10})(?=$|[_\-.])", re.IGNORECASE)
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings of a run's folder by dotted keys; none where no file of them can be read."""
-    for name in FILES:
-        path = folder / name
-        if path.is_file() and path.stat().st_size <= _MOST_BYTES:
-            try:
-                text = read_text(path)
-                tree = json.loads(text) if path.suffix == ".json" else parse_yaml(text)
-            except (OSError, ValueError, RecursionError):
+def read_settings(folder: Path) -> tuple[dict[str, Any], dict[Path, str]]:
+    """Return the settings of a run's folder by dotted keys, and why files that should hold them could not be read.
+
+    Args:
+        folder: the first of `FILES` in it that can be read counts.
+
+    Returns:
+        Settings, none where there are none; a reason for each file before, by its path.
+    """
+    unread: dict[Path, str] = {}
+    for path in (folder / name for name in FILES if (folder / name).is_file()):
+        try:
+            if path.stat().st_size > _MOST_BYTES:
+                unread[path] = f"more than {_MOST_BYTES >> 20} MiB"
                 continue
-            if isinstance(tree, dict):
-                return flatten(_plain(tree))
-    return {}
+            text = read_text(path)
+            tree = json.loads(text) if path.suffix == ".json" else parse_yaml(text)
+        except (OSError, ValueError, RecursionError) as error:
+            unread[path] = " ".join(reason(error).split())[:_MOST_LETTERS]
+            continue
+        if isinstance(tree, dict):
+            return flatten(_plain(tree)), unread
+        unread[path] = "no keys with values"
+    return {}, unread
 
 
 def seed_of(settings: dict[str, Any], parts: tuple[str, ...]) -> int | None:
