@@ -117,7 +117,7 @@ def test_a_score_that_is_not_there_is_told_with_what_is(tmp_path: Path, subtests
         "r.json:accuracy": "acc",
         "m.csv:accuracy": "acc",
         "m.csv:acc@step=7": "step 7",
-        "no.json:acc": "no no.json in {run_dir}, which holds broken.json and r.json",
+        "no.json:acc": "no no.json in {run_dir}, which holds broken.json, r.json",
         "broken.json:acc": "JSON",
         r"regex:top1 (\S+)": "nothing matches",
         r"regex:(val)": "number",
