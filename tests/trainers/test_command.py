@@ -38,6 +38,12 @@ def test_what_is_no_command_is_refused_in_words(subtests: pytest.Subtests) -> No
             Command.of(text, scores=["acc"], **settings)
 
 
+def test_a_command_is_called_by_its_script_or_its_program() -> None:
+    named = {"python src/train.py --lr 0.1": "train.py", "./run 0.5 1.5": "run", "python -m pkg.train": "pkg.train"}
+    for text, name in named.items():
+        assert Command.of(text, scores=["acc"]).program == name
+
+
 def test_another_command_as_an_arm_is_refused_in_words_too() -> None:
     control = Command.of("python x {lr} {seed}", scores=["acc"], values={"lr": "1"})
     with pytest.raises(SettingsError, match=r"must have a value\n  found: \{ed\} has none"):

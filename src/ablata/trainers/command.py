@@ -101,6 +101,12 @@ class Command(Settings):
         return self
 
     @property
+    def program(self) -> str:
+        """What people call it: its script, or else its program."""
+        scripts = (word for word in self.words[1:] if "." in word and _LETTER.search(word))
+        return Path(next(scripts, self.words[0])).name
+
+    @property
     def is_seeded(self) -> bool:
         """Whether the seed has a place in it; without one its runs are unseeded repeats."""
         return "seed" in _keys(self.words)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ablata.base.errors import DataError, SettingsError, listing
+from ablata.base.errors import DataError, SettingsError, listing, reason
 from ablata.base.files import write_text
 from ablata.base.json_text import parse_json
 
@@ -105,7 +105,7 @@ def read_rule(path: Path) -> DeclaredRule:
     except (OSError, ValueError) as error:
         raise DataError(
             "A declared rule must be a JSON file",
-            found=f"{path}: {error}",
+            found=f"{path}: {'not text' if isinstance(error, UnicodeError) else reason(error)}",
             do="ablata study plan --write rule.json writes one",
         ) from None
     if not isinstance(tree, dict) or tree.pop("kind", None) != _KIND:

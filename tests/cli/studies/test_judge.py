@@ -108,6 +108,8 @@ def test_a_log_of_trials_says_which_kept_change_could_have_been_noise(
     assert json.loads(strict, parse_constant=pytest.fail)["result"]["noise"]["df"] is None
     loud = ablata("judge", "results.tsv", "--noise", "0.02")
     assert "All 2: none is beyond what chance does" in loud.out
+    (tmp_path / "few.tsv").write_text(LOG.replace("0.983\t", "0.9945\t"))
+    assert "run both sides again to tell" in ablata("judge", "few.tsv").out
 
 
 def test_a_log_without_repeats_asks_for_the_noise(tmp_path: Path, ablata: Callable[..., Any]) -> None:
@@ -129,6 +131,8 @@ def test_no_file_whatever_it_holds_gives_a_traceback(
 ) -> None:
     cases: dict[str, tuple[str | bytes, str]] = {
         "empty.csv": ("", "an empty file"),
+        "empty.json": ("", "an empty file"),
+        "null.json": ("null", "null.json: null"),
         "blank.csv": ("\n\n  \n", "an empty file"),
         "names.csv": ("arm,seed,acc\n", "rows below"),
         "no_names.csv": ("base,0,90.1\nbase,1,90.4\nwide,0,91\n", "names of its columns"),
@@ -156,6 +160,7 @@ def test_no_file_whatever_it_holds_gives_a_traceback(
     for name, text, words in (
         ("single.csv", "arm,seed,acc\nbase,0,90.1\nwide,0,91\n", "undecided"),
         ("twice.csv", "arm,seed,acc\nbase,0,90\nbase,0,91\nwide,0,91\nwide,1,92\n", "base has seed 0 more than once"),
+        ("returns.csv", "arm,seed,acc\rbase,0,90\rbase,1,90\rwide,0,91\rwide,1,91\r", "undecided"),
         ("equal.csv", "arm,seed,acc\nbase,0,90\nbase,1,90\nwide,0,91\nwide,1,91\n", "undecided"),
         ("comma.csv", 'arm,seed,acc\n"a, b",0,90.1\n"a, b",1,90.4\nbase,0,91\nbase,1,92\n', "a, b is undecided"),
         ("equal.tsv", "commit\tacc\tstatus\na\t1\tkeep\na\t1\tkeep\nb\t2\tkeep\n", "equal to the digit"),

@@ -103,7 +103,9 @@ class TrialLogView:
         chance = f"a step of chance is {self.figures.number(kept.threshold)} at most{again}"
         if kept.seen or not kept.runs:
             return chance
-        return f"{chance}; {kept.runs} run{'s a side find' if kept.runs > 1 else ' a side finds'} such an effect"
+        # One run a side there was: it would do for a single change and a noise that is known well.
+        found = f"{kept.runs} runs a side find such an effect" if kept.runs > 1 else "run both sides again to tell"
+        return f"{chance}; {found}"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each kept change."""

@@ -66,7 +66,7 @@ def compare_commands(
             found=f"only {control.text()}",
             do="give a second one, or --arm NAME:key=value" if verb == "compare" else "--arm NAME:key=value",
         )
-    label = _label(control)
+    label = control.program
     question = aa_question(label) if terms.aa else f"Does it help: {', '.join(changes or made)}?"
     leading = verb != "compare"
     typed: dict[str, object] = {
@@ -101,7 +101,7 @@ def one_command(
         SettingsError: the command or a score is wrong.
     """
     (made,) = _commands([text], sets, scores, lower, timeout, inputs, sources, folder)
-    return made.model_copy(update={"name": _label(made)})
+    return made.model_copy(update={"name": made.program})
 
 
 def _commands(
@@ -132,11 +132,6 @@ def _commands(
         Command.of(words, values={key: values[key] for key in own_keys(words) if key in values}, **shared)
         for words in templates
     ]
-
-
-def _label(command: Command) -> str:
-    """Return what people call a command: its script, or else its program."""
-    return Path(next((word for word in command.words[1:] if "." in word), command.words[0])).name
 
 
 def _values(sets: Sequence[str], templates: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -133,7 +133,7 @@ def _command(asked: StudyDocument, path: Path) -> Command:
     if not scores:
         raise SettingsError("A program's score must be named", found=f"no score in {path}", do="score: val_acc")
     timeout = parse_duration(asked.timeout, "timeout: 10m") if isinstance(asked.timeout, str) else asked.timeout
-    return Command.of(
+    made = Command.of(
         asked.command or "",
         scores=scores,
         values={key: value if isinstance(value, str) else json.dumps(value) for key, value in asked.set.items()},
@@ -142,8 +142,8 @@ def _command(asked: StudyDocument, path: Path) -> Command:
         inputs=_several(asked.input),
         sources=_several(asked.source),
         folder=str(Path(asked.folder).absolute()),
-        name=path.stem,
     )
+    return made.model_copy(update={"name": made.program})
 
 
 def _several(given: str | tuple[str, ...]) -> tuple[str, ...]:

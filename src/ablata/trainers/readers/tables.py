@@ -68,6 +68,12 @@ def read_table(path: Path) -> list[Row]:
         DataError: the file cannot be read as a table.
     """
     text = read_text(path)
+    if not text.strip():
+        raise DataError(
+            "A table must have a line of names and rows below it",
+            found=f"{path}: an empty file",
+            do="write a header and a row for each run",
+        )
     start = text.lstrip()[:1]
     if path.suffix.lower() in (".json", ".jsonl", ".ndjson") or start in ("{", "["):
         return [_texts(row) for row in read_json_rows(text, path)]
@@ -102,7 +108,7 @@ def read_json_rows(text: str, path: Path) -> Sequence[Mapping[str, Any]]:
         return document
     raise DataError(
         "A JSON file of results must hold objects",
-        found=f"{path}: a {type(document).__name__}",
+        found=f"{path}: {str(text).strip()[:40]}",
         do="write a list of objects, one a run",
     )
 
@@ -199,14 +205,9 @@ def _texts(row: Mapping[str, Any]) -> Row:
 
 
 def _separated(text: str, path: Path) -> list[Row]:
-    text = _plain_marks(text)
+    # Lines may end as on old machines: with a carriage return alone.
+    text = _plain_marks(text.replace("\r\n", "\n").replace("\r", "\n"))
     head = "\n".join(text.splitlines()[:20])
-    if not head.strip():
-        raise DataError(
-            "A table must have a line of names and rows below it",
-            found=f"{path}: an empty file",
-            do="write a header and a row for each run",
-        )
     delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(head)
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True))
