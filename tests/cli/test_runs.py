@@ -79,6 +79,8 @@ def test_filters_and_words_narrow_the_list(ablata: Callable[..., Any], lab: list
     assert listed("net", "--limit", "1") == [own]
     said = ablata("runs", "list", "nothing")
     assert "passes these filters" in said.err
+    mistyped = ablata("runs", "list", "--study", "aksed")
+    assert (mistyped.status, "there is 'asked'" in mistyped.err) == (2, True)
 
 
 def test_nothing_goes_without_a_yes(ablata: Callable[..., Any], lab: list[str], home: Path) -> None:

@@ -192,8 +192,11 @@ def find_runs(
     """Return the runs that pass every filter given, newest first; the filters are those of `runs`.
 
     Raises:
+        RecordError: there is no such study.
         SettingsError: there is no such state.
     """
+    if study is not None:
+        ledger.studies.get(study)
     states = (*get_args(RunState), "stopped", "interrupted")
     if state is not None and state not in states:
         raise SettingsError(
