@@ -94,6 +94,52 @@ def test_a_decided_arm_costs_no_more_runs(ledger: Ledger, recorded: Record, run_
     assert seeds["control"] == seeds["slow"] == set(range(result.rows)) > seeds["wide"]
 
 
+def test_workers_that_would_idle_take_runs_of_the_next_row_and_the_verdicts_stay(
+    ledger: Ledger, recorded: Record, end_run: End, run_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row_by_row = run_with(recorded(name="rows", futility=False).name, clear)
+    name = recorded(name="ahead", futility=False, first_seed=100).name
+    queued: list[list[tuple[str, int]]] = []
+
+    def end_one() -> None:
+        waiting = [cell for cell in ledger.studies.cells(name) if cell.run.state == "waiting"]
+        oldest = min(waiting, key=lambda cell: ledger.runs.get(cell.run.id).number, default=None)
+        queued.append([(cell.arm, cell.seed - 100) for cell in waiting])
+        if oldest is not None:
+            end_run(oldest.run, clear(oldest.arm, oldest.seed - 100))
+
+    runner = StudyRunner(ledger, name, NOBODY, end_one)
+    runner._beside = 4
+    ahead = runner.run()
+    verdicts = [[outcome.verdict for outcome in one.outcomes().values()] for one in (row_by_row, ahead)]
+    assert (verdicts[0], row_by_row.rows) == (verdicts[1], ahead.rows)
+    (first,) = {tuple(sorted(one)) for one in queued[:1]}
+    assert first == tuple(sorted((arm, row) for arm in ("control", "slow", "wide") for row in range(3)))
+    assert not ledger.runs.find(state="waiting")
+
+
+def test_the_arm_that_is_least_likely_to_be_decided_next_is_queued_first(
+    ledger: Ledger, recorded: Record, end_run: End
+) -> None:
+    name = recorded(seeds=6, futility=False, margin=0.1).name
+    scores = {"control": (90.0, 90.1, 90.2), "wide": (90.2, 90.1, 90.3), "slow": (91.0, 91.4, 91.0)}
+    runner = StudyRunner(ledger, name, NOBODY)
+    runner._beside = 8
+    runner._advance()
+    for cell in ledger.studies.cells(name):
+        end_run(cell.run, scores[cell.arm][cell.seed])
+    runner._advance()
+    runner._advance()
+    cells = sorted(ledger.studies.cells(name), key=lambda cell: ledger.runs.get(cell.run.id).number)
+    looks = {arm: outcome.last for arm, outcome in runner.assessment.outcomes().items()}
+    assert looks["slow"].open
+    assert looks["wide"].open
+    assert looks["slow"].p_difference < looks["wide"].p_difference < looks["wide"].p_equivalence
+    waiting = [(cell.arm, cell.seed) for cell in cells if cell.run.state == "waiting"]
+    assert sorted(waiting[:3]) == [("control", 3), ("slow", 3), ("wide", 3)]
+    assert waiting[3:] == [("control", 4), ("wide", 4), ("slow", 4), ("control", 5), ("wide", 5)]
+
+
 def test_a_fixed_study_trains_every_run_and_looks_once(ledger: Ledger, recorded: Record, run_with: Any) -> None:
     study = recorded(fixed=True)
     result = run_with(study.name, clear)

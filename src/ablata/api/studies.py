@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.text import Text
 
@@ -40,9 +40,11 @@ from ablata.stats import Mode, rule_of
 from ablata.studies.again import run_again
 from ablata.studies.changed import refuse_missing_programs
 from ablata.studies.cluster.choice import Cluster, refuse_on_cluster
+from ablata.studies.identity import cache_folder
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
 from ablata.studies.picking import PICK
+from ablata.studies.planning.worker_trial import refuse_untimed, workers_for
 from ablata.studies.study import Study
 from ablata.studies.workers.in_process import InProcess
 from ablata.studies.workers.pool import Workers, may_use_gpu
@@ -288,7 +290,7 @@ def as_pick(
 def run_study(
     study: Study | str,
     *,
-    workers: int | None = None,
+    workers: int | Literal["auto"] | None = None,
     progress: bool | Console | None = None,
     trust_code: bool = False,
     cluster: Cluster | None = None,
@@ -306,7 +308,8 @@ def run_study(
     Args:
         study: the study; or the name of one that the ledger has or that comes with the package; or
             `path/to/file.py:function`.
-        workers: local worker processes; None: one for each GPU or core; 0: functions are called in this process.
+        workers: local worker processes; None: one for each GPU or core; auto: as many as some timed steps of the
+            control show to do most together; 0: functions are called in this process.
         progress: True: shown; False: not; None: shown in a terminal and in a notebook. Or the console to show it on.
         trust_code: run code that came with an imported study.
         cluster: Ray or Slurm, whose jobs are the workers, in place of local ones.
@@ -323,9 +326,11 @@ def run_study(
     refuse_while_importing()
     refuse_on_cluster(cluster, together, pack)
     share = None if pack is None else int(pack * 10**9)
-    Workers.for_this_machine(workers, 1, gpu_memory=share)  # refuses before anything is recorded
+    Workers.for_this_machine(None, 1, gpu_memory=share)  # refuses before anything is recorded
     console = progress_console(progress) if isinstance(progress, bool | None) else progress
-    own = workers if cluster is None else 1
+    if workers == "auto" and isinstance(study, Study):
+        refuse_untimed([arm.recipe.get("task") for arm in study.new_arms()])
+    own = 1 if cluster is not None or workers == "auto" else workers
     functions = _called_here(study, own) if isinstance(study, Study) or own == 0 else None
     with open_ledger(ledger) as opened:
         opened.files.ready(opened.runs.find(), lambda line: console.print(Text(line)))
@@ -335,9 +340,9 @@ def run_study(
         if opened.studies.get(name).state != "finished":
             here = None if functions is None else InProcess(opened, name, functions)
             size = Workers(0, 0)
-            if here is None:
-                size = Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms), gpu_memory=share)
             with StudyDisplay(opened, name, console) as display:
+                if here is None:
+                    size = workers_for(arms, workers, cache_folder(opened), display.say, gpu_memory=share)
                 jobs = (
                     None
                     if cluster is None

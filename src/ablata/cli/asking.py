@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import typer
 
@@ -216,6 +216,13 @@ WorkerCount = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Worker processes on this machine; by default one for each GPU or core."),
 ]
+WorkersOrAuto = Annotated[
+    str | None,
+    typer.Option(
+        "--workers", metavar="N|auto",
+        help="Worker processes on this machine; by default one for each GPU or core. auto: times some steps to choose.",
+    ),
+]  # fmt: skip
 Pack = Annotated[
     float | None,
     typer.Option(
@@ -470,3 +477,18 @@ def _with_history(ledger: Ledger, study: Study) -> Study:
     if found is study:
         note("no earlier study of this recipe, metric and length: its noise cannot count")
     return found
+
+
+def worker_count(text: str | None) -> int | Literal["auto"] | None:
+    """Return the number of workers that `--workers` names.
+
+    Raises:
+        SettingsError: it is neither a number of at least 1 nor `auto`.
+    """
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise SettingsError("--workers must be a number of at least 1, or auto", found=text, do="--workers 2")

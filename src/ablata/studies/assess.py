@@ -298,6 +298,24 @@ def open_arms(columns: list[ArmRow], judged: Replay | None) -> list[ArmRow]:
     return [columns[0], *going_on] if going_on else []
 
 
+def needed_next(columns: list[ArmRow], judged: Assessment) -> list[ArmRow]:
+    """Return the control, then the open arms: that one first which the row under way is least likely to decide.
+
+    Returns:
+        Nothing where no look has been taken, after which there is no order yet.
+    """
+    looks = {name: outcome.last for name, outcome in judged.outcomes().items()}
+
+    def openness(arm: ArmRow) -> float:
+        look = looks.get(arm.name)
+        if look is None or look.bound is None:
+            return math.inf
+        return min(p for p in (look.p_difference, look.p_equivalence, math.inf) if p is not None) / look.bound
+
+    arms = [] if judged.replay is None else open_arms(columns, judged.replay)
+    return [*arms[:1], *sorted(arms[1:], key=openness, reverse=True)]
+
+
 def _whole(columns: list[ArmRow], judged: Replay | None, cells: Mapping[tuple[str, int], RunRow], seed: int) -> bool:
     needed = open_arms(columns, judged)
     runs = [cells.get((arm.name, seed)) for arm in needed]

@@ -13,6 +13,7 @@ from ablata.records.questions.study_items import StudyItems, study_items
 from ablata.records.rows import ArmRow, RunRow
 from ablata.stats.items.moderation import ArmItems, ItemEvidence
 from ablata.stats.items.noise import ItemPrior, Phi, item_variance, learn_prior, phi_of
+from ablata.studies.study import CONTROL, Study
 
 PRIOR = "item_prior"
 """The key of a study's specification that holds what was known of phi when it was made."""
@@ -101,6 +102,14 @@ def known_prior(ledger: Ledger, recipe: str, key: str) -> tuple[ItemPrior, tuple
         if known := [phi for phi in phis if phi is not None]:
             found[row.name] = known
     return learn_prior(list(found.values()), UNLEARNT), tuple(found)
+
+
+def prior_of(ledger: Ledger, study: Study) -> dict[str, Any]:
+    """Return what is known of the items' noise before a study that reads its own from them; nothing for any other."""
+    if study.noise != "items":
+        return {}
+    prior, studies = known_prior(ledger, study.recipes[CONTROL].name, study.judged.key)
+    return {PRIOR: prior.to_json(), PRIOR_STUDIES: list(studies)}
 
 
 def _phi(items: StudyItems, arm: ArmRow, control: ArmRow, cells: Cells) -> Phi | None:

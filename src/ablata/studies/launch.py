@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,12 @@ from ablata.records.rows import ArmRow, Cell, NewArm, NewRun, RunRow
 from ablata.records.run_folder.code import arm_code, keep_code
 from ablata.stats import rule_of
 from ablata.stats.waves import ADDED, WAVES
-from ablata.studies.assess import ENDED, Assessment, assess, open_arms
+from ablata.studies.assess import ENDED, Assessment, assess, needed_next, open_arms
 from ablata.studies.beginning import refuse_other_networks
 from ablata.studies.chain import lineage
 from ablata.studies.changed import refuse_changed_programs, refuse_missing_programs
 from ablata.studies.cluster.pool import JobPool
-from ablata.studies.evidence import PRIOR, PRIOR_KEYS, PRIOR_STUDIES, known_prior
+from ablata.studies.evidence import PRIOR_KEYS, prior_of
 from ablata.studies.forks import FORK, beginnings_of, common_beginnings
 from ablata.studies.guards import GUARDS
 from ablata.studies.identity import (
@@ -110,7 +111,7 @@ class StudyRunner:
         self._failures: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self._ended, self._beside = -1, max(workers.count, 1)
-        self._stops, self._cancelled = StopRequests(ledger, name), False
+        self._stops = StopRequests(ledger, name)
         self._failed_before: set[str] = set()
         self._nothing_to_pick = False
 
@@ -139,9 +140,8 @@ class StudyRunner:
                     began = time.process_time()
                 persist(lambda: self.ledger.studies.finish(self.name), patience=PATIENCE_SECONDS)
                 persist(self.watch, patience=PATIENCE_SECONDS)
-            if self._cancelled:
-                # What its workers have saved since waits again.
-                persist(lambda: self.ledger.studies.finish(self.name), patience=PATIENCE_SECONDS)
+            # What its workers have saved since waits again.
+            persist(lambda: self.ledger.studies.finish(self.name), patience=PATIENCE_SECONDS)
         except KeyboardInterrupt:
             self.say("interrupted; what was trained is saved")
             raise
@@ -178,7 +178,6 @@ class StudyRunner:
         if self._stops.came():
             raise KeyboardInterrupt
         if self.ledger.studies.get(self.name).state == "finished":
-            self._cancelled = True
             self.say("cancelled: what has ended is judged, and nothing more is trained")
             return True
         complete = False
@@ -292,7 +291,20 @@ class StudyRunner:
                 cell = cells.get((arm.name, seed))
                 if cell is None or cell.run.state in ("waiting", "failed", "cancelled"):
                     ended |= self._fill(arm, seed, cell)
-        return ended
+        return ended or self._look_ahead(cells)
+
+    def _look_ahead(self, cells: dict[tuple[str, int], Cell]) -> bool:
+        """Where workers would wait for the row to end, queue what the next rows need most surely; see `_enqueue`.
+
+        Runs behind the row that settles an arm do not count, so that verdicts are the same.
+        """
+        idle = self._beside - sum(cell.run.state in ("waiting", "running") for cell in cells.values())
+        seeds = range(
+            self.study.spec["first_seed"] + self.assessment.rows, self.study.spec["first_seed"] + self.rule.seeds
+        )
+        places = ((arm, seed) for seed in seeds for arm in needed_next(self.columns, self.assessment))
+        missing = ((arm, seed) for arm, seed in places if (arm.name, seed) not in cells)
+        return any(self._fill(arm, seed, None) for arm, seed in islice(missing, max(0, idle)))
 
     def _enqueue_picked(self, cells: dict[tuple[str, int], Cell]) -> bool:
         """Queue the runs that a study that picks wants next; see `_enqueue`."""
@@ -457,7 +469,7 @@ def create(ledger: Ledger, study: Study) -> None:
             refuse_unfit(ledger, one, study.first_seed)
     refuse_unknown_class(study.recipes[CONTROL], study.judged, cache_folder(ledger))
     spec, known = study.spec(), next((row for row in ledger.studies.all() if row.name == study.name), None)
-    new = known_before(ledger, study) | _prior(ledger, study) | common_beginnings(study, cache_folder(ledger))
+    new = known_before(ledger, study) | prior_of(ledger, study) | common_beginnings(study, cache_folder(ledger))
     spec |= new if known is None else _as_made(known.spec, spec)
     arms = study.new_arms()
     if known is not None:
@@ -486,11 +498,3 @@ def _as_made(made: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
 def _grew(spec: dict[str, Any]) -> bool:
     """Tell whether a study got arms or cells after it was made."""
     return bool(spec.get(ADDED)) or (spec.get("design") or {}).get("folded") is not None
-
-
-def _prior(ledger: Ledger, study: Study) -> dict[str, Any]:
-    """Return what is known of the items' noise before a study that reads its own from them; nothing for any other."""
-    if study.noise != "items":
-        return {}
-    prior, studies = known_prior(ledger, study.recipes[CONTROL].name, study.judged.key)
-    return {PRIOR: prior.to_json(), PRIOR_STUDIES: list(studies)}

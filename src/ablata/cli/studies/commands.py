@@ -50,7 +50,9 @@ from ablata.cli.asking import (
     TrustCode,
     WithHistory,
     WorkerCount,
+    WorkersOrAuto,
     Yes,
+    worker_count,
 )
 from ablata.cli.console import agreed, err, note, out, print_json, quick_imports
 from ablata.cli.help import CommandGroup
@@ -211,7 +213,7 @@ def run(
     history: WithHistory = False,
     noise: NoiseFrom = None,
     clusters: ClusterRule = None,
-    workers: WorkerCount = None,
+    workers: WorkersOrAuto = None,
     pack: Pack = None,
     together: TogetherOption = "never",
     ray: RayAddress = None,
@@ -250,21 +252,23 @@ def run(
         guards=tuple(guard or ()), begin=tuple(begin or ()),
     )  # fmt: skip
     refuse_no_page(output)
-    cluster = cluster_of(ray, slurm, cpus, gpus, memory, time, partition, workers)
+    wanted = worker_count(workers)
+    number = wanted if isinstance(wanted, int) else None
+    cluster = cluster_of(ray, slurm, cpus, gpus, memory, time, partition, number)
     end_as_interrupted()
     with Ledger(store=store) as ledger:
         recorded = {row.name for row in ledger.studies.all()}
         study: Study | str | None = name
         if not (name in recorded and asked.only_named):
             study = sized(
-                ledger, asked.study(ledger), budget, pilot, effect, workers, chosen=asked.has_seeds, together=together
+                ledger, asked.study(ledger), budget, pilot, effect, number, chosen=asked.has_seeds, together=together
             )
         if study is None:
             return
         done = launch(
             ledger,
             study,
-            workers,
+            wanted,
             trust_code=trust_code,
             cluster=cluster,
             again=again or (),
@@ -273,7 +277,7 @@ def run(
         )
         show(ledger, done, output, json=json)
         if confirm_best:
-            run_confirming(ledger, done, None, workers, None, trust_code=trust_code, json=json)
+            run_confirming(ledger, done, None, number, None, trust_code=trust_code, json=json)
 
 
 @app.command("pick")

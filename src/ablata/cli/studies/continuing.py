@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -147,7 +147,7 @@ def end_as_interrupted() -> None:
 def launch(
     ledger: Ledger,
     study: Study | str,
-    workers: int | None,
+    workers: int | Literal["auto"] | None,
     *,
     trust_code: bool = False,
     cluster: Cluster | None = None,
