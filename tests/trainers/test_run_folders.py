@@ -141,7 +141,7 @@ def test_settings_that_cannot_be_read_are_told_and_the_next_file_of_them_counts(
         place = next(folder.iterdir())
         (place / "args.yaml").write_text(text)
         (place / "config.json").write_text(json.dumps({"seed": seed}))
-    given = read_run_folders(tmp_path)
+    given = read_run_folders(tmp_path, score="eval_top1")
     assert sorted(run.seed for run in given.runs if run.seed is not None) == [0, 1, 2]
     (note,) = [note for note in given.notes if note.startswith("settings that could not be read")]
     assert "run0/20240101-120000-resnet18-224/args.yaml (" in note
