@@ -192,13 +192,16 @@ def test_what_curves_show_stands_in_a_table_too(shown: TestClient) -> None:
 
 def test_images_that_a_check_of_data_names_are_shown_and_none_from_outside(tmp_path: Path) -> None:
     (tmp_path / "set" / "a").mkdir(parents=True)
-    for name in ("set/a/odd.jpg", "secret.png"):
+    for name in ("set/a/odd.jpg", "secret.png", "set/a/my photo, (1).png"):
         (tmp_path / name).write_bytes(b"x")
     said = f"unreadable: a/odd.jpg (cut off)\nodd: ../secret.png, {tmp_path}/secret.png\n"
     (image,) = named_images(said, [str(tmp_path / "set")])
     assert (image.alt, image.caption) == ("odd.jpg", "unreadable: a/odd.jpg (cut off)")
     assert image.source.startswith("data:image/jpeg;base64,")
     assert len(named_images(said, ["digits", f"data.root={tmp_path / 'set'}"])) == 1
+    said = f"in two splits: a/my photo, (1).png (a/odd.jpg)\nnote: small: 2 in all: a/odd.jpg {'x' * 200}\n"
+    captions = [(image.alt, image.caption[:20]) for image in named_images(said, [str(tmp_path / "set")])]
+    assert captions == [("my photo, (1).png", "in two splits: a/my "), ("odd.jpg", "in two splits: a/my ")]
 
 
 def test_values_in_the_table_of_runs_are_broken_only_where_they_are_long() -> None:
@@ -211,3 +214,10 @@ def test_values_in_the_table_of_runs_are_broken_only_where_they_are_long() -> No
     ):
         cell = _setting(value)
         assert (cell.text, cell.class_) == (shown, class_), value
+
+
+def test_a_waiting_run_of_an_open_study_is_cancelled_with_the_study(shown: TestClient) -> None:
+    (run,) = [one["id"] for one in shown.get("/api/v1/runs?filter=state:waiting").json()]
+    page = shown.get(f"/runs/{run}").text
+    assert "ablata study cancel going-on" in page
+    assert f"/do/run/{run}/cancel" not in page

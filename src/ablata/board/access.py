@@ -79,22 +79,25 @@ class Gate:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         try:
-            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+            asked = urlsplit(f"//{headers.get('host', '')}")
+            host, port = asked.hostname or "", asked.port or 80
         except ValueError:
-            host = ""
+            host, port = "", 80
         token = self._access.token
         if token is None:
             if host not in LOCAL_NAMES and not is_loopback(host):
                 return PlainTextResponse("The board answers under 127.0.0.1 and localhost only.\n", status_code=400)
             return None
         query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
-        kept = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        # Browsers do not tell the ports of one host apart: two boards would take each other's cookie away.
+        cookie = f"{COOKIE}_{port}"
+        kept = cookie_parser(headers.get("cookie", "")).get(cookie, "")
         if _equal(kept, token):
             return None
         if _equal(query.pop("token", ""), token):
             rest = f"?{urlencode(query)}" if query else ""
             welcome = RedirectResponse(f"/{scope['path'].lstrip('/')}{rest}", status_code=303)
-            welcome.set_cookie(COOKIE, token, httponly=True, samesite="strict", path="/")
+            welcome.set_cookie(cookie, token, httponly=True, samesite="strict", path="/")
             return welcome
         return PlainTextResponse("The board asks for its token: open the link that it printed.\n", status_code=403)
 

@@ -6,6 +6,7 @@ import base64
 import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,11 @@ _AUGMENTATION = "data.augment."
 _STEPS = 20
 _KINDS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp", ".bmp": "bmp"}
 """What browsers show, by the file's ending."""
-_IMAGE_FILE = re.compile(r"[^\s():,]+\.(?:png|jpe?g|gif|webp|bmp)\b", re.IGNORECASE)
+_IMAGE_ENDING = re.compile(r"\.(?:png|jpe?g|gif|webp|bmp)\b", re.IGNORECASE)
+_NAME_BEGINS = re.compile(r"^|: |, |\(| and ")
 _MOST_IMAGES, _LARGEST_IMAGE = 12, 2_000_000
+_LONGEST_CAPTION = 160
+"""Signs; of a longer line an image is told the problem and its own name alone."""
 
 
 @dataclass(frozen=True)
@@ -164,19 +168,31 @@ def named_images(said: str, arguments: Sequence[str]) -> tuple[Image, ...]:
         arguments: what it looked at: a folder, or settings with `data.root=FOLDER`. No file outside is shown.
     """
     roots = [Path(word.partition("data.root=")[2] or word).expanduser() for word in arguments]
+    roots = [root.resolve() for root in roots if root.is_dir()]
     found: dict[Path, str] = {}
-    for line in said.splitlines():
-        for name in _IMAGE_FILE.findall(line):
-            for root in (root.resolve() for root in roots if root.is_dir()):
-                file = (root / name).resolve()
-                if file.is_relative_to(root) and file.is_file() and 0 < file.stat().st_size <= _LARGEST_IMAGE:
-                    found.setdefault(file, line)
+    for line in said.splitlines() if roots else ():
+        problem = line.removeprefix("note: ").partition(": ")[0]
+        for ending in _IMAGE_ENDING.finditer(line):
+            file = _file_that_ends(line[: ending.end()], roots)
+            if file is not None:
+                found.setdefault(file, line if len(line) <= _LONGEST_CAPTION else f"{problem}: {file.name}")
         if len(found) >= _MOST_IMAGES:
             break
     return tuple(
         Image(alt=file.name, caption=line, source=f"data:image/{_KINDS[file.suffix.lower()]};base64,{_encoded(file)}")
         for file, line in list(found.items())[:_MOST_IMAGES]
     )
+
+
+def _file_that_ends(text: str, roots: Sequence[Path]) -> Path | None:
+    """Return the file under a root whose name ends a text: names may hold spaces, commas and parentheses."""
+    for begin in _NAME_BEGINS.finditer(text):
+        for root in roots:
+            with suppress(OSError, ValueError):
+                file = (root / text[begin.end() :]).resolve()
+                if file.is_relative_to(root) and file.is_file() and 0 < file.stat().st_size <= _LARGEST_IMAGE:
+                    return file
+    return None
 
 
 def _encoded(file: Path) -> str:

@@ -83,6 +83,12 @@ def last_lines(said: str, most: int = 4) -> tuple[str, ...]:
     return tuple(line.rstrip() for line in said.splitlines() if line.strip())[-most:]
 
 
+def _why(said: str) -> str:
+    """What a failed command says in one line: its error, where it tells one, not the advice below it."""
+    lines = last_lines(said, 20)
+    return next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "")
+
+
 def _facts(home: Path) -> tuple[tuple[str, str], ...]:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg()) + " over 1, 5 and 15 minutes"
     facts = [("cores", str(os.cpu_count())), ("load", load)]
@@ -153,7 +159,7 @@ def _started(started: Started) -> TableSection:
             TableCell(text=command.text, link=address("machine", "started", command.id), class_="code"),
             TableCell(
                 text=command.words, class_="diverged" if command.failed else "",
-                note=" ".join(last_lines(started.output(command), 1)) if command.failed else "",
+                note=_why(started.output(command)) if command.failed else "",
             ),
             TableCell(text=ago(command.began)),
         )

@@ -277,7 +277,7 @@ def run(request: Request, run_id: str) -> HTMLResponse:
     sections += run_sections(shown) if shown is not None else ()
     sections += [_events(lab, row), *_files(lab, row), *_log(lab, row), _settings(lab, row)]
     uses = lab.ledger.studies.uses([row]).get(row.id, ())
-    sections.append(_actions(row, uses))
+    sections.append(_actions(lab, row, uses))
     facts = [
         ("state", row.shown_state + (f", attempt {row.attempt}" if row.attempt > 1 else "")),
         ("progress", _progress(row)),
@@ -286,7 +286,7 @@ def run(request: Request, run_id: str) -> HTMLResponse:
         ("worker", row.owner or ""),
         ("studies", ", ".join(f"{study}: {arm}" for study, arm in uses)),
         ("started from", row.parent or ""),
-        ("begun", ago(row.started or row.created)),
+        ("begun" if row.started else "asked for", ago(row.started or row.created)),
     ]
     header = Header(
         kind="Run",
@@ -380,7 +380,7 @@ def _settings(lab: Lab, row: RunRow) -> TableSection:
     )  # fmt: skip
 
 
-def _actions(row: RunRow, uses: Sequence[tuple[str, str]]) -> ActionsSection:
+def _actions(lab: Lab, row: RunRow, uses: Sequence[tuple[str, str]]) -> ActionsSection:
     path = address("do", "run", row.id)
     actions = []
     if row.state == "running":
@@ -388,10 +388,11 @@ def _actions(row: RunRow, uses: Sequence[tuple[str, str]]) -> ActionsSection:
             Action(title="Stop after this step", action=f"{path}/stop", command=typed(["runs", "stop", row.id]),
                    asks="A training on this machine finishes its step and saves. A study's runs are stopped with it.")
         )  # fmt: skip
-    if row.state == "waiting":
+    open_study = next((name for name, _ in uses if lab.ledger.studies.get(name).state == "open"), None)
+    if row.state == "waiting" and open_study is None:
         actions.append(
             Action(title="Cancel", action=f"{path}/cancel", command=typed(["runs", "cancel", row.id]),
-                   asks="It is not trained, unless an open study needs it.")
+                   asks="It is not trained.")
         )  # fmt: skip
     if row.state in ("failed", "cancelled") or (row.state == "waiting" and row.attempt):
         actions.append(
@@ -408,6 +409,9 @@ def _actions(row: RunRow, uses: Sequence[tuple[str, str]]) -> ActionsSection:
         )
     )
     caption = ""
+    if row.state == "waiting" and open_study is not None:
+        cancel = typed(["study", "cancel", open_study])
+        caption = f"It waits for a worker. An open study needs it, so it is cancelled with that: {cancel}"
     if row.state == "diverged" and uses:
         study, arm = uses[0]
         again = typed(["study", "run", study, "--again", arm])
