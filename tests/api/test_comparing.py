@@ -65,6 +65,15 @@ def test_a_function_and_its_changes_end_in_a_verdict_that_shows_itself(tmp_path:
     assert [point["step"] for point in ablata.run(run["run"]).curves("loss")] == [0, 1, 2]
 
 
+def test_values_of_a_function_are_switched_on_and_off_together(tmp_path: Path) -> None:
+    factors = {"wide": {"width": 128}, "slow": {"lr": 0.01}}
+    result = ablata.compare(train, factors=factors, seeds=2)
+    assert result.verdicts == {"wide": "better", "slow": "undecided"}
+    assert "ablata.compare(train, factors={" in result.report(tmp_path / "r.html").read_text()
+    with pytest.raises(SettingsError, match="an arm to compare with the control, or factors"):
+        ablata.compare(train, {"wide": {"width": 128}}, factors=factors, seeds=2)
+
+
 def test_runs_that_are_recorded_are_used_again_and_those_of_an_edited_function_are_not(calls: list[int]) -> None:
     first = compare(counted([]))
     assert sorted(calls) == [0, 0, 1, 1, 2, 2]

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+import ablata.studies.planning.plan as plans
 from ablata.base.errors import SettingsError
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
@@ -17,7 +18,10 @@ from ablata.engine.recipe import Recipe
 from ablata.records import Ledger
 from ablata.reports.collect import study_view
 from ablata.reports.html import study_page
+from ablata.studies.identity import new_run, record_environment
 from ablata.studies.launch import StudyRunner, create
+from ablata.studies.planning.plan import plan_study
+from ablata.studies.planning.study_plan import RunCost
 from ablata.studies.study import Study
 from ablata.studies.workers.pool import Workers
 from ablata.studies.workers.worker import StopOnSignal, train_claim
@@ -146,3 +150,27 @@ def test_arms_that_let_all_learn_at_other_times_share_the_frozen_steps(quick: Re
         (("freeze=null", "freeze_epochs=null"), 0),
     ):
         assert acts_from(frozen, override(frozen, changes), 10) == steps, changes
+
+
+def test_a_plan_tells_both_costs(ledger: Ledger, late: Callable[..., Study]) -> None:
+    cost = RunCost(10.0, 1e6, "given")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plans._Timing, "cost", lambda *_: cost)
+        shared, whole = (plan_study(ledger, late(fork), workers=1) for fork in ("auto", "never"))
+    assert whole.shared is None
+    assert whole.row == (10.0,) * 4
+    assert shared.shared is not None
+    # Ends of 1, 1 and 2 steps of ten, one whole run, and the nine steps before.
+    assert shared.row == pytest.approx((1.0, 1.0, 2.0, 10.0, 9.0))
+    assert "23 s of training, with whole runs (--fork never) 40 s" in str(shared)
+    assert shared.seconds == pytest.approx(2 * 23)
+    assert shared.to_json()["shared"]["fraction"] == pytest.approx(23 / 40)
+
+
+def test_the_time_of_a_forked_run_counts_its_beginning(ledger: Ledger, recorded: Callable[..., Study]) -> None:
+    study = recorded()
+    new = new_run(ledger, study.recipes["control"], 0, record_environment(ledger))
+    first = replace(ledger.studies.enqueue(study.name, "control", new), cost={"seconds": 3.0})
+    end = replace(first, parent=first.id, cost={"seconds": 1.0, "first_step": 8.0})
+    assert plans._whole_seconds(end, {first.id: first}) == 4.0
+    assert plans._whole_seconds(replace(end, cost={"seconds": 1.0}), {first.id: first}) == 1.0

@@ -13,6 +13,7 @@ from ablata.studies.asking.adhoc import ask, change
 from ablata.studies.asking.typed import StudyTerms
 from ablata.studies.index import load_study, study_entries
 from ablata.studies.study import Study
+from ablata.trainers.command import Command
 
 Make = Callable[..., Study]
 
@@ -168,3 +169,15 @@ def test_a_study_of_a_users_file_is_found_and_anything_else_refused(tmp_path: Pa
         load_study(f"{file}:other")
     with pytest.raises(SettingsError, match="did you mean quickstart"):
         load_study("quickstrat")
+
+
+def test_what_does_not_fit_in_an_arm_or_factor_names_it(make_study: Make) -> None:
+    for changes in ({"optim.lr": "abc"}, ("optim.lrr=0.1",), ("optim.kind=adamw",), "digitz"):
+        with pytest.raises(SettingsError, match=r"arm wide\b") as caught:
+            make_study(arms={"wide": changes})
+        assert str(caught.value).count("arm wide") == 1
+    with pytest.raises(SettingsError, match=r"optim\.lr=abc, in factor fast"):
+        make_study(arms={}, factors={"fast": ("optim.lr=abc",), "b": ("model.width=6",)})
+    control = Command.of("python train.py --seed {seed} --lr {lr}", scores=("acc",), values={"lr": "0.1"}, lower=False)
+    with pytest.raises(SettingsError, match=r"arm wide\b"):
+        make_study(control=control, arms={"wide": {"lrr": 1}})

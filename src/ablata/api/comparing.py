@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 def compare(
     function: Callable[..., Any],
-    arms: Mapping[str, Overrides | Callable[..., Any]],
+    arms: Mapping[str, Overrides | Callable[..., Any]] | None = None,
     *,
     seeds: int,
+    factors: Mapping[str, Overrides] | None = None,
+    cells: int | None = None,
     margin: float | str | None = None,
     score: str | None = None,
     lower: bool | None = None,
@@ -68,6 +70,9 @@ def compare(
         function: the control.
         arms: for each arm other values of the control's arguments, or another function.
         seeds: the most seeds an arm may use.
+        factors: in place of arms, values that are switched on and off together with those of the other factors, each
+            judged averaged over the others.
+        cells: how many combinations of the factors run; None: the fewest that keep them apart.
         margin: the largest difference that does not matter, in the score's unit, or `"10%"` of the control's mean;
             None: nothing is called equivalent.
         score: the score that is judged; None: the one that the function returns.
@@ -93,15 +98,20 @@ def compare(
         RunError: the control failed; what it said, and where all it printed is.
         KeyboardInterrupt: interrupted; what has ended is recorded.
     """
-    if not arms:
-        raise SettingsError("There must be an arm to compare with the control", found="none", do='{"wide": {...}}')
+    if bool(arms) == bool(factors):
+        raise SettingsError(
+            "There must be an arm to compare with the control, or factors",
+            found="both" if arms else "none", do='{"wide": {...}}, or factors={"wide": {...}, "slow": {...}}',
+        )  # fmt: skip
     refuse_while_importing()
     control = Function.of(function, score=score, lower=lower, timeout=timeout, inputs=inputs, here=workers == 0)
     study = Study(
         name=name or "unnamed",
-        question=question or f"Does it help: {', '.join(map(str, arms))}?",
+        question=question or f"Does it help: {', '.join(map(str, arms or factors or ()))}?",
         control=control,
-        arms=arms,
+        arms=arms or {},
+        factors=factors or {},
+        cells=cells,
         seeds=seeds,
         first_seed=first_seed,
         margin=margin,
@@ -115,7 +125,7 @@ def compare(
         "first_seed": first_seed or None, "screen": screen or None, "fixed": fixed or None,
         "extendable": extendable or None, "guards": list(guards) or None,
         "timeout": timeout, "inputs": [str(one) for one in inputs] or None,
-        "name": name,
+        "name": name, "cells": cells,
     }  # fmt: skip
     with open_ledger(ledger) if ledger is not None or home is None else Ledger(home=Path(home)) as opened:
         if control.is_score_unclear and workers == 0:
@@ -152,9 +162,9 @@ def with_first_score(ledger: Ledger, control: Function, seed: int, lower: bool |
 
 def _call(control: Function, study: Study, given: Mapping[str, Any]) -> str:
     """Return what to type to ask again."""
-    arms = ", ".join(f"{arm!r}: {_change(change)}" for arm, change in study.arms.items())
+    changes = ", ".join(f"{arm!r}: {_change(change)}" for arm, change in (study.factors or study.arms).items())
     options = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
-    return f"ablata.compare({control.name}, {{{arms}}}, {options})"
+    return f"ablata.compare({control.name}, {'factors=' if study.factors else ''}{{{changes}}}, {options})"
 
 
 def _change(change: Any) -> str:

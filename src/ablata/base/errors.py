@@ -15,7 +15,8 @@ AblataError                 exit 1
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 _MOST = 5
 
@@ -81,6 +82,22 @@ class LeaseLostError(RunError):
 
 class StoppedError(RunError):
     """The user asked the run to stop; what was done so far is saved."""
+
+
+@contextmanager
+def named(owner: str) -> Iterator[None]:
+    """Say whose input a refusal is about, where one of many is made: `found: optim.lr=abc, in arm wide`.
+
+    Args:
+        owner: what it belongs to, such as `arm wide`; a message that has it already stays as it is.
+    """
+    try:
+        yield
+    except UserError as error:
+        if owner in str(error):
+            raise
+        found = f"{error.found}, in {owner}" if error.found else owner
+        raise type(error)(error.must, found=found, do=error.do) from error.__cause__
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -18,7 +18,7 @@ from ablata.studies.assess import assess
 from ablata.studies.chain import lineage
 from ablata.studies.factors import Factors
 from ablata.studies.identity import refuse_unfit, restore_trainer
-from ablata.studies.study import new_arm
+from ablata.studies.study import in_arm, new_arm
 from ablata.trainers.any import Outside
 
 LATER = "its study was extended after its verdicts were seen"
@@ -189,7 +189,8 @@ def _arms(ledger: Ledger, name: str, changes: Mapping[str, Overrides | str], *, 
     present = {arm.recipe_hash: arm.name for arm in ledger.studies.arms(name)}
     made = []
     for arm, change in changes.items():
-        recipe = control.arm(change) if isinstance(control, Outside) else override(control, change)
+        with in_arm(arm):
+            recipe = control.arm(change) if isinstance(control, Outside) else override(control, change)
         row = new_arm(arm, control, recipe)
         other = present.setdefault(row.recipe_hash, arm)
         if other != arm or arm in {one.name for one in ledger.studies.arms(name)}:

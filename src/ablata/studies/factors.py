@@ -57,7 +57,9 @@ class Factors:
             raise SettingsError(
                 "The changes must fit a two-level design",
                 found=str(error),
-                do="change the number of factors or --cells so",
+                do="ask about a single change with --arm"
+                if len(texts) == 1
+                else "change the number of factors or --cells so",
             ) from None
 
     @property

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablata.base.errors import listing
+from ablata.base.quantities import duration
 from ablata.studies.study import CONTROL, Study
 from ablata.trainers.any import Outside
 
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 FORK = "fork"
 """The key of a study's specification that says from which step its arms act."""
+_NAMED = 5
+"""Arms that a plan names one by one."""
 _LEAST = 0.1
 """Part of a training from which on a common beginning is worth a checkpoint."""
 
@@ -70,3 +75,58 @@ def beginnings_of(spec: Mapping[str, Any], arm: str, control: Recipe) -> Sequenc
     last = fork["steps"][arm]
     points = sorted({step for step in fork["steps"].values() if step <= last})
     return [beginning(control, step, fork["steps_per_epoch"]) for step in points]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedCost:
+    """What a seed costs where arms share their beginning, and what whole runs would cost.
+
+    Attributes:
+        own: seconds of each arm's own part of a run, by arm.
+        beginning: seconds of the beginning of one seed.
+        steps: from which step each arm that shares it goes on by itself, of `total`.
+        whole: seconds of a whole run, by arm.
+    """
+
+    own: Mapping[str, float]
+    beginning: float
+    steps: Mapping[str, int]
+    total: int
+    whole: Mapping[str, float]
+
+    @property
+    def fraction(self) -> float:
+        """Steps of a seed, of those of whole runs."""
+        ends = sum(self.total - self.steps.get(arm, 0) for arm in self.whole)
+        return (ends + max(self.steps.values())) / (self.total * len(self.whole))
+
+    def sentence(self) -> str:
+        """Say what is shared, and both costs."""
+        arms = [arm for arm in self.steps if arm != CONTROL]
+        who = listing((CONTROL, *arms)) if len(arms) <= _NAMED else f"the control and {len(arms)} arms"
+        seed, whole = sum(self.own.values()) + self.beginning, sum(self.whole.values())
+        return (
+            f"{who} are the same until step {max(self.steps.values()):,} of {self.total:,} at most, trained once a "
+            f"seed: {self.fraction:.0%} of the steps of whole runs; a seed takes {duration(seed)} of training, with "
+            f"whole runs (--fork never) {duration(whole)}"
+        )
+
+
+def shared_cost(spec: Mapping[str, Any], seconds: Mapping[str, float]) -> SharedCost | None:
+    """Return what a seed costs by a specification; None where no arm shares its beginning.
+
+    Args:
+        spec: with the part of `common_beginnings`.
+        seconds: of a whole run of each arm, the control among them.
+    """
+    fork = spec.get(FORK)
+    if not fork:
+        return None
+    total, steps = int(fork["total"]), {name: int(step) for name, step in fork["steps"].items()}
+    return SharedCost(
+        own={arm: whole * (1 - steps.get(arm, 0) / total) for arm, whole in seconds.items()},
+        beginning=seconds[CONTROL] * max(steps.values()) / total,
+        steps=steps,
+        total=total,
+        whole=dict(seconds),
+    )

@@ -43,7 +43,7 @@ from ablata.studies.metric import refuse_mixed_units, refuse_unknown_class
 from ablata.studies.picking import PICK, PickValues, next_arms
 from ablata.studies.planning.known_before import known_before
 from ablata.studies.stopping import StopRequests
-from ablata.studies.study import CONTROL, Study
+from ablata.studies.study import CONTROL, Study, in_arm
 from ablata.studies.workers.commands import OUTPUT, WORKTREES
 from ablata.studies.workers.in_process import InProcess
 from ablata.studies.workers.pool import Pool, Workers
@@ -463,10 +463,11 @@ def create(ledger: Ledger, study: Study) -> None:
         UserError: the data of an arm is missing.
     """
     refuse_other_networks(study.recipes, CONTROL)
-    for recipe in study.recipes.values():
-        for one in lineage(recipe):
-            new_run(ledger, one, study.first_seed, environment="")
-            refuse_unfit(ledger, one, study.first_seed)
+    for name, recipe in study.recipes.items():
+        with in_arm(name):
+            for one in lineage(recipe):
+                new_run(ledger, one, study.first_seed, environment="")
+                refuse_unfit(ledger, one, study.first_seed)
     refuse_unknown_class(study.recipes[CONTROL], study.judged, cache_folder(ledger))
     spec, known = study.spec(), next((row for row in ledger.studies.all() if row.name == study.name), None)
     new = known_before(ledger, study) | prior_of(ledger, study) | common_beginnings(study, cache_folder(ledger))

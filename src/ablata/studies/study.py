@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ablata.base.errors import SettingsError, choices, listing, suggestion
+from ablata.base.errors import SettingsError, choices, listing, named, suggestion
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.settings import Settings, diff, expand, files_named, placed, settings_hash
@@ -256,19 +257,13 @@ class Study:
     def _add_arms(self, made: dict[str, Recipe | Outside]) -> None:
         """Make the recipe of each arm, beside the control's."""
         control = made[CONTROL]
+        for factor, change in self.factors.items():
+            with named(f"factor {factor}"):
+                _arm(factor, control, change)
         owners = {settings_hash(control): CONTROL}
         for name, changes in self.arms.items():
-            if isinstance(changes, Settings):
-                made[name] = _recipe(name, changes)
-            elif callable(changes) and not isinstance(control, Function):
-                made[name] = Function.of(changes)
-            elif isinstance(control, Outside):
-                made[name] = control.arm(changes)  # type: ignore[arg-type]
-            else:
-                texts: Any = changes
-                made[name] = _recipe(name, changes) if isinstance(changes, str) else override(control, texts)
-            if isinstance(changes, Settings | str):
-                made[name] = begun_alike(made[name], control)
+            with in_arm(name):
+                made[name] = _arm(name, control, changes)
             if isinstance(control, Function) != isinstance(made[name], Function):
                 raise SettingsError(
                     "A function must be compared with functions",
@@ -410,6 +405,26 @@ def _differences(control: Recipe | Outside, recipe: Recipe | Outside) -> list[st
     if recipe.name != control.name or (recipe.function != control.function and not lines):
         lines.insert(0, f"function: {control.name} -> {recipe.name}")
     return lines
+
+
+def in_arm(name: str) -> AbstractContextManager[None]:
+    """Name an arm in the refusals of what is done for it; the control's need no name."""
+    return nullcontext() if name == CONTROL else named(f"arm {name}")
+
+
+def _arm(name: str, control: Recipe | Outside, changes: Any) -> Recipe | Outside:
+    """Return the recipe of an arm that is given as changes of the control, or by itself.
+
+    Raises:
+        SettingsError: a change does not fit.
+    """
+    if callable(changes) and not isinstance(changes, Settings) and not isinstance(control, Function):
+        return Function.of(changes)
+    if isinstance(control, Outside) and not isinstance(changes, Settings):
+        return control.arm(changes)
+    if isinstance(changes, Settings | str):
+        return begun_alike(_recipe(name, changes), control)
+    return override(control, changes)
 
 
 def _recipe(arm: str, given: object) -> Recipe | Outside:

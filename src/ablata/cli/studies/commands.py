@@ -105,6 +105,7 @@ def plan(
     history: WithHistory = False,
     noise: NoiseFrom = None,
     clusters: ClusterRule = None,
+    fork: Fork = None,
     begin: Begin = None,
     guard: Guards = None,
     workers: WorkerCount = None,
@@ -137,7 +138,7 @@ def plan(
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
         screen=screen, fixed=force_fixed, extendable=extendable, history=history, noise=noise, clusters=clusters,
-        save_as=save_as, question=question, budget=budget, pilot=pilot,
+        save_as=save_as, question=question, budget=budget, pilot=pilot, fork=fork,
         guards=tuple(guard or ()), begin=tuple(begin or ()),
     )  # fmt: skip
     if control is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from ablata.base.errors import SettingsError, choices
 from ablata.studies.asking.naming import aa_question, named_by_content
 from ablata.studies.asking.typed import StudyTerms, command_line, typed_changes
-from ablata.studies.study import Study
+from ablata.studies.study import Study, in_arm
 from ablata.trainers.command import Command, arm_names, own_keys, split_words
 from ablata.trainers.given import lower_is_better
 from ablata.trainers.score_source import parse_score
@@ -183,5 +183,6 @@ def _arms(control: Command, others: Sequence[Command], texts: Sequence[str]) -> 
             )
         if sign == ":":
             keys.add((name, key))
-        made[name] = made.get(name, control).arm([change] if sign == ":" else change)
+        with in_arm(name):
+            made[name] = made.get(name, control).arm([change] if sign == ":" else change)
     return made

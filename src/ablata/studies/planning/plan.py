@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,20 +14,21 @@ import numpy as np
 from ablata.base.settings import expand, settings_hash
 from ablata.records.ledger import Ledger
 from ablata.records.questions.scored_on import scored_on
-from ablata.records.rows import RunRow
+from ablata.records.rows import NewRun, RunRow
 from ablata.stats import History, Noise, Plan, plan, plan_factorial, pool_noise, procedure_of, rules_of
 from ablata.stats.assumptions.pairing import Pairing, measured_pairing
 from ablata.stats.moderation import trust_in
 from ablata.studies.assess import cached_calibration, cached_factorial_calibration
 from ablata.studies.beginning import refuse_other_networks
 from ablata.studies.chain import lineage
+from ablata.studies.forks import common_beginnings, shared_cost
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.planning.guards import guard_plan
 from ablata.studies.planning.known_before import known_sentences
 from ablata.studies.planning.noise import item_prior_line, noise_of_study, score_table
 from ablata.studies.planning.sizing import control_noise, needs_of
 from ablata.studies.planning.study_plan import RunCost, StudyPlan
-from ablata.studies.study import CONTROL, Study
+from ablata.studies.study import CONTROL, Study, in_arm
 from ablata.studies.workers.together import ALONE, Together
 from ablata.trainers.any import Outside
 
@@ -65,8 +66,14 @@ def plan_study(
     together = (together or ALONE).of_study(study.spec())[0]
     refuse_other_networks(study.recipes, CONTROL)
     environment = record_environment(ledger)
-    recipes = {settings_hash(one): one for recipe in study.recipes.values() for one in lineage(recipe)}
-    firsts = {key: new_run(ledger, recipe, study.first_seed, environment) for key, recipe in recipes.items()}
+    recipes: dict[str, Recipe | Outside] = {}
+    firsts, owners = dict[str, NewRun](), dict[str, str]()
+    for name, recipe in study.recipes.items():
+        with in_arm(name):
+            for one in lineage(recipe):
+                key = settings_hash(one)
+                recipes[key], firsts[key] = one, new_run(ledger, one, study.first_seed, environment)
+                owners.setdefault(key, name)
     completed = ledger.runs.find(state=("completed", "diverged"))
     have = {run.identity for run in completed}
     seeds = [study.seed_row(row) for row in range(study.seeds)]
@@ -75,19 +82,29 @@ def plan_study(
     costs = dict[str, RunCost]()
     for key, one in recipes.items():
         known = _cost_from_history(completed, one, environment, together)
-        costs[key] = known or timing.cost(one, next(iter(costs.values()), None))
+        with in_arm(owners[key]):
+            costs[key] = known or timing.cost(one, next(iter(costs.values()), None))
+    by_arm = {name: settings_hash(recipe) for name, recipe in study.recipes.items()}
+    shared = shared_cost(
+        common_beginnings(study, cache_folder(ledger)), {name: costs[key].seconds for name, key in by_arm.items()}
+    )
+    row = {key: cost.seconds for key, cost in costs.items()}
+    before = 0.0
+    if shared:
+        row |= {by_arm[name]: seconds for name, seconds in shared.own.items()}
+        before = shared.beginning * max(left[by_arm[name]] for name in shared.steps)
     size = _sizing(ledger, study)
     noise = earlier_noise(ledger, study) or control_noise(ledger, study)
     made = StudyPlan(
         study=study,
         runs=sum(left.values()),
         known=study.seeds * len(recipes) - sum(left.values()),
-        costs={name: costs[settings_hash(recipe)] for name, recipe in study.recipes.items()},
-        seconds=sum(number * costs[key].seconds for key, number in left.items()),
+        costs={name: costs[key] for name, key in by_arm.items()},
+        seconds=sum(number * row[key] for key, number in left.items()) + before,
         workers=workers,
         noise=noise,
         needs=(),
-        row=tuple(cost.seconds for cost in costs.values()),
+        row=(*row.values(), *([shared.beginning] if shared else [])),
         sized=size(noise.sd) if noise else None,
         unit=size(1.0),
         known_before=known_sentences(ledger, study),
@@ -97,6 +114,7 @@ def plan_study(
         guards=guard_plan(ledger, study),
         item_prior=item_prior_line(ledger, study),
         together=together,
+        shared=shared,
     )
     if noise is None or study.design is not None:
         return made
@@ -194,10 +212,18 @@ def _cost_from_history(
     alone = [run for run in same if "together" not in (run.cost or {})]
     alike, other = (grouped, alone) if together.most > 1 and not together.why_alone(recipe) else (alone, grouped)
     rests_on = (alike or other)[:10]
-    seconds = float(np.mean([run.cost["seconds"] for run in rests_on if run.cost]))
+    runs = {run.id: run for run in completed}
+    seconds = float(np.mean([_whole_seconds(run, runs) for run in rests_on]))
     memory = max(run.cost.get("peak_memory_bytes", 0.0) for run in rests_on if run.cost)
     how = " trained together" if rests_on[0] in grouped else " trained alone" if together.most > 1 else ""
     return RunCost(seconds, memory, f"{len(rests_on)} earlier run{'s' if len(rests_on) > 1 else ''}{how}")
+
+
+def _whole_seconds(run: RunRow, runs: Mapping[str, RunRow]) -> float:
+    """Return the training time of a run, with that of the beginning from which it goes on, if any."""
+    cost, parent = run.cost or {}, runs.get(run.parent or "")
+    before = _whole_seconds(parent, runs) if parent and cost.get("first_step", 0.0) > 0 else 0.0
+    return float(cost.get("seconds", 0.0)) + before
 
 
 class _Timing:

@@ -14,6 +14,7 @@ from ablata.base.settings import settings_hash
 from ablata.stats import Noise, Plan, rules_of
 from ablata.stats.assumptions.pairing import Pairing
 from ablata.stats.planning import MOST_SEEDS
+from ablata.studies.forks import SharedCost
 from ablata.studies.metric import parse_margin
 from ablata.studies.planning.sizing import Need, wall_seconds
 from ablata.studies.study import CONTROL, Study
@@ -47,7 +48,7 @@ class StudyPlan:
         workers: local processes.
         noise: what is known of the noise, or None.
         needs: how many seeds the question needs; empty while the noise is unknown.
-        row: seconds of the runs of one seed, teachers counted.
+        row: seconds of the runs of one seed, teachers and a shared beginning counted.
         sized: detectable effect and confirmable margin, or None while the noise is unknown.
         unit: the same for a noise of 1, to be multiplied with a guess.
         pairing: how far runs of the same seed moved together in earlier studies; None where it was not measured.
@@ -57,6 +58,7 @@ class StudyPlan:
         scored_on: a sentence on the test items; empty where no run of the control kept its own.
         known_before: sentences on what is known of the question already, and what follows for the verdicts.
         together: how many runs are trained as one.
+        shared: what arms share of their training, and both costs; None: nothing.
     """
 
     study: Study
@@ -77,6 +79,7 @@ class StudyPlan:
     guards: tuple[str, ...] = ()
     item_prior: str = ""
     together: Together = ALONE
+    shared: SharedCost | None = None
 
     @property
     def hours(self) -> float:
@@ -109,6 +112,7 @@ class StudyPlan:
             f"  a run    {_cost(self)}",
             *([f"  time     at most {duration(3600 * self.hours)} with {counted(self.workers, 'worker')}, "
                f"their start not counted{early}"] if math.isfinite(self.hours) else []),
+            *([f"  shared   {self.shared.sentence()}"] if self.shared else []),
             *([f"  together {told}"] if (told := self.together.sentence(study.recipes)) else []),
             *_findings(self),
             *_rests_on(self),
@@ -149,6 +153,7 @@ class StudyPlan:
             "guards": list(self.guards),
             "item_prior": self.item_prior,
             "together": self.together.sentence(study.recipes),
+            "shared": asdict(self.shared) | {"fraction": self.shared.fraction} if self.shared else None,
         }
 
 
