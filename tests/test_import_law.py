@@ -198,6 +198,7 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
             "beginning",
             "chain",
             "evidence",
+            "forks",
             "guards",
             "identity",
             "metric",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablata.base.errors import listing
-from ablata.base.quantities import duration
+from ablata.base.quantities import counted, duration
 from ablata.records.rows import RunRow
 
 
@@ -64,8 +64,8 @@ def begin_words(
         return (said,)
     seconds = [float((run.cost or {}).get("seconds", 0.0)) for run in older]
     spared = (ends - len(older)) * sum(seconds) / len(older)
-    many = f"{len(older)} beginning{'s' * (len(older) > 1)}"
-    cost = f"Cost: {many}, {duration(sum(seconds))} of training, for {ends} runs"
+    many = counted(len(older), "beginning")
+    cost = f"Cost: {many}, {duration(sum(seconds))} of training, for {counted(ends, 'run')}"
     return (said, f"{cost}; one for each of them would have taken about {duration(spared)} more.")
 
 
@@ -78,10 +78,10 @@ def _cost(total: int, arms: Mapping[str, Sequence[RunRow]], beginnings: Sequence
     trained = sum(_trained(run) for run in (*runs, *older))
     seconds = sum(float((run.cost or {}).get("seconds", 0.0)) for run in (*runs, *older))
     whole = total * len(runs)
+    told = f"{counted(len(older), 'beginning')} and {counted(len(runs), 'end')}, {trained:,.0f} steps"
     return (
-        f"Cost: {len(older)} beginnings and {len(runs)} ends, {trained:,.0f} steps, {100 * trained / whole:.0f}% of "
-        f"the {whole:,} steps of {len(runs)} whole runs; {duration(seconds)} of training, where those would take about "
-        f"{duration(seconds * whole / trained)}."
+        f"Cost: {told}, {100 * trained / whole:.0f}% of the {whole:,} steps of {counted(len(runs), 'whole run')}; "
+        f"{duration(seconds)} of training, where those would take about {duration(seconds * whole / trained)}."
     )
 
 

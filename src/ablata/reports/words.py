@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ablata.base.errors import listing
-from ablata.base.quantities import duration, quantity
+from ablata.base.quantities import counted, duration, quantity
 from ablata.reports.aa import aa_answer
 from ablata.reports.figures import Figures, ratio
 from ablata.reports.guards import guarded_end
@@ -154,7 +154,7 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
         else f"At most {share} of such studies claim anything false."
     )
     lost = view.arms[0].lost_word if view.arms else "diverged"
-    seeds = "These runs" if view.rule.mode == "given" else f"{view.rule.seeds} seeds"
+    seeds = "These runs" if view.rule.mode == "given" else counted(view.rule.seeds, "seed")
     unstable = ("unstable", f"at least two runs {lost} at seeds where the control's did not.")
     than = (
         "with the change than without it, averaged over the other changes" if view.factorial else "than the control's"
@@ -236,13 +236,13 @@ def rule_words(view: StudyView) -> str:
         return pick_rule(view, view.pick)
     if view.aa is not None:
         return f"the control alone, {rule.seeds} runs; the rule by which studies of it would be judged is tried on them"
-    matters = _matters(view, figures)
+    matters, seeds = _matters(view, figures), counted(rule.seeds, "seed")
     better = f"higher {view.metric.name} is better"
     if not view.metric.higher_is_better:
         better = f"lower {view.metric.name} is better, so that an effect (arm minus control) below 0 is a gain"
     if rule.mode == "declared":
         return (
-            f"{better}; {matters}; {rule.seeds} seeds an arm, judged once, by a rule that was declared before the "
+            f"{better}; {matters}; {seeds} an arm, judged once, by a rule that was declared before the "
             f"scores were made; at most {100 * rule.alpha:g}% of such studies claim anything false"
         )
     if rule.mode == "given":
@@ -253,7 +253,7 @@ def rule_words(view: StudyView) -> str:
         )
     if view.factorial is not None:
         return (
-            f"{better}; {matters}; up to {rule.seeds} seeds, each of which runs all {len(view.factorial.cells)} cells; "
+            f"{better}; {matters}; up to {seeds}, each of which runs all {len(view.factorial.cells)} cells; "
             "a change is judged averaged over the others, as the difference of the cells with it and those without; "
             f"verdicts after each seed from {rule.first_look} on, until every change has one; at most "
             f"{100 * rule.alpha:g}% of such studies claim anything false"
@@ -264,9 +264,9 @@ def rule_words(view: StudyView) -> str:
     items = "; each arm's noise is read from its single images too" if rule.from_items else ""
     leaning = " (a screening, so verdicts only lean)" if rule.mode == "screen" else ""
     runs = (
-        f"{rule.seeds} seeds an arm, each compared with the control's run of the same seed; verdicts after each seed"
+        f"{seeds} an arm, each compared with the control's run of the same seed; verdicts after each seed"
         if view.is_seeded
-        else f"{rule.seeds} runs an arm, all compared with all of the control's, since no seed is taken; "
+        else f"{counted(rule.seeds, 'run')} an arm, all compared with all of the control's, since no seed is taken; "
         "verdicts after each"
     )
     return (
