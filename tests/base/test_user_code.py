@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ablata.base.errors import SettingsError
-from ablata.base.imported_files import files_digest, module_files
+from ablata.base.imported_files import files_digest, imported_files, module_files
 from ablata.base.parts import user_modules
 from ablata.base.settings import Settings
 from ablata.base.user_code import (
@@ -111,6 +111,18 @@ def test_all_that_is_imported_counts_wherever_the_import_stands(write: Write) ->
     )
     wanted = ["lib/__init__.py", "lib/blocks.py", "lib/deep/__init__.py", "lib/deep/inner.py", "lib/other.py"]
     assert listed(folder / "net.py") == ["late.py", "later.py", *wanted, "lib/parts.py", "net.py"]
+
+
+def test_what_a_programs_file_imports_is_found_and_none_of_it_runs(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("loud/__init__.py", "loud/parts/__init__.py", "loud/parts/net.py")
+    away = write("away", dict.fromkeys(names, "raise SystemExit('this ran')"))
+    monkeypatch.syspath_prepend(away)
+    text = "from loud.parts.net import Net\nfrom turtledemo.clock import main\nimport absent.nn\n"
+    script = write("here", {"train.py": text}) / "train.py"
+    assert imported_files([script]) == tuple(sorted([script, *(away / name for name in names)]))
+    assert not {"loud", "loud.parts", "turtledemo"} & sys.modules.keys()
 
 
 def test_a_file_of_a_package_is_loaded_as_its_module(write: Write) -> None:

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -100,8 +101,15 @@ def _elsewhere(name: str) -> Path | None:
     module = sys.modules.get(name)
     if module is not None:
         return path_of(module)
+    top, *below = name.split(".")
     try:
-        spec = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(top)
+        for part in below:
+            # What is installed is not looked into. A dotted name given to `find_spec` would import its packages, torch
+            # with them.
+            if spec is None or (spec.origin is not None and is_installed(spec.origin)):
+                return None
+            spec = PathFinder.find_spec(f"{spec.name}.{part}", spec.submodule_search_locations or [])
     except (ImportError, ValueError, AttributeError):
         return None
     return Path(spec.origin).resolve() if spec is not None and spec.origin is not None else None
