@@ -135,6 +135,11 @@ def quarters(split: str):
     return [(image, (image[..., 0] > 127).astype(np.uint8)) for image in images]
 
 
+def herd(split: str):
+    cows = range(8) if split == "train" else range(8, 12)
+    return [(np.full((16, 16), 9 * cow + camera, np.uint8), (cow, camera)) for cow in cows for camera in range(2)]
+
+
 def squares(split: str):
     target = {"boxes": [[4, 4, 20, 20]], "labels": [0]}
     return [(np.full((32, 32, 3), 20 * row, np.uint8), target) for row in range(4)]
@@ -261,6 +266,7 @@ def test_a_network_trained_on_a_data_set_of_the_users_predicts_image_files(parts
     for change in (
         "bisenet_scenes model=parts.py:segmenter data=parts.py:quarters data.augment.crop=null train.batch=4",
         f"relation_rcnn_scenes data=parts.py:squares {detector}",
+        "reid_scenes data=parts.py:herd data.height=16 data.width=16 train.batch=8",
     ):
         trained = ablata("train", *change.split(), "train.epochs=null", "train.steps=1", "schedule.warmup=null")
         assert trained.status == 0, f"{change}: {trained.err}"

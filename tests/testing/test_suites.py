@@ -18,6 +18,7 @@ from ablata.testing import (
     DetectionDataSuite,
     DetectionMetricSuite,
     DetectorSuite,
+    IdentityDataSuite,
     ImageDataSuite,
     ImageMetricSuite,
     LabelLossSuite,
@@ -66,6 +67,11 @@ class TestFocal(PixelLossSuite):
 
 class TestDigits(ImageDataSuite):
     part = "digits"
+
+
+class TestPersons(IdentityDataSuite):
+    part = "persons"
+    settings: ClassVar[dict[str, Any]] = {"train": 6, "val": 4, "height": 16, "width": 8}
 
 
 class TestSceneMasks(SegmentationDataSuite):

@@ -29,7 +29,10 @@ else:
         family(ClassificationSettings, Digits, "ablata.data.classification", FORMATS, SYNTHETIC),
         OpenPart(adapt="ablata.data.plain:images", plain=PLAIN),
     ]
-    AnyIdentityData = Annotated[family(ReidSettings, Persons, "ablata.data.reid", SYNTHETIC), OpenPart()]
+    AnyIdentityData = Annotated[
+        family(ReidSettings, Persons, "ablata.data.reid", SYNTHETIC),
+        OpenPart(adapt="ablata.data.plain_identities:identities", plain=PLAIN),
+    ]
     AnySegmentationData = Annotated[
         family(SegmentationSettings, SceneMasks, "ablata.data.segmentation", FORMATS, SYNTHETIC),
         OpenPart(adapt="ablata.data.plain:masks", plain=PLAIN),

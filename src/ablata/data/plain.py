@@ -6,6 +6,7 @@ other arguments are the settings. An attribute `classes` names the classes. An i
 
     classification    (image, label)     label: position of the class
     segmentation      (image, mask)      mask: [H, W], positions of classes, 255 where a pixel does not count
+    re-identification (image, sighting)  sighting: identity and camera; see plain_identities.py
     detection         (image, target)    target: dict of boxes [N, 4] (left, top, right, bottom in pixels), labels [N],
                                          and masks [N, H, W] where there are any
 
@@ -15,7 +16,6 @@ read once and kept in memory as 8-bit pixels, so nothing has to be sent to worke
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,6 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 from pydantic import Field
 
 from ablata.base.errors import DataError, SettingsError, listing
@@ -35,6 +34,7 @@ from ablata.data.loading.dataset import GIVEN as GIVEN_PIXELS
 from ablata.data.loading.dataset import DataSettings, NominalShape
 from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.splits import Source, make_splits
+from ablata.data.plain_items import as_pixels, content_digest, in_color, in_words
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import PairStore
 from ablata.data.transforms.classification import Augment
@@ -43,22 +43,13 @@ from ablata.data.transforms.segmentation import JointAugment
 from ablata.structures.detection import Objects
 from ablata.structures.ignore import IGNORE
 
-D = TypeVar("D", bound="PlainData")
+D = TypeVar("D", bound="PlainSource")
 GIVEN = ("split", "train")
 """Arguments of which a data set must take one; they are given."""
 
 
-class PlainData(PlainPart, DataSettings):
-    """What the settings of plain data sets have in common; not itself a choice."""
-
-    minival: int | float = 0
-    """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
-    split_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of that split, apart from the run's seed: every run sees the same one."""
-    mean: tuple[float, ...] | None = None
-    """Mean of each channel in 0..1; null: that of the training images."""
-    std: tuple[float, ...] | None = None
-    """Standard deviation of each channel in 0..1; null: that of the training images."""
+class PlainSource(PlainPart):
+    """Reading a plain data set, whatever belongs to its images; not itself a choice."""
 
     def source(self, name: Source) -> Any:
         """Return the user's data set for training or validation.
@@ -109,6 +100,19 @@ class PlainData(PlainPart, DataSettings):
                 do='convert them to one mode: image.convert("RGB")',
             )
         return found
+
+
+class PlainData(PlainSource, DataSettings):
+    """What the settings of plain data sets with classes have in common; not itself a choice."""
+
+    minival: int | float = 0
+    """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of that split, apart from the run's seed: every run sees the same one."""
+    mean: tuple[float, ...] | None = None
+    """Mean of each channel in 0..1; null: that of the training images."""
+    std: tuple[float, ...] | None = None
+    """Standard deviation of each channel in 0..1; null: that of the training images."""
 
     def names(self, highest: int) -> tuple[str, ...]:
         """Return the names of the classes: the set's attribute `classes`, else numbers up to the highest label."""
@@ -183,7 +187,7 @@ class PlainImages(PlainData):
             train,
             val,
             classes=classes,
-            fingerprint=_digest([train.images, train.labels, val.images, val.labels], classes),
+            fingerprint=content_digest([train.images, train.labels, val.images, val.labels], classes),
             mean=mean,
             std=std,
             minival=self.minival,
@@ -216,7 +220,7 @@ class PlainMasks(PlainData):
         sources: tuple[Source, Source] = ("train", "val")
         for name in sources:
             items = self.items(name)
-            images[name] = [_in_color(pixels) for pixels, _ in items]
+            images[name] = [in_color(pixels) for pixels, _ in items]
             masks[name] = [
                 _mask(mask, pixels, f"{self.kind}, {name} {row}") for row, (pixels, mask) in enumerate(items)
             ]
@@ -244,7 +248,7 @@ class PlainMasks(PlainData):
             splits=make_splits(
                 np.zeros(len(masks["train"]), np.int64), len(masks["val"]), self.minival, self.split_seed
             ),
-            fingerprint=_digest([stores[name].planes for name in sources], classes),
+            fingerprint=content_digest([stores[name].planes for name in sources], classes),
             mean=mean,
             std=std,
             augment=self.augment,
@@ -302,7 +306,7 @@ class PlainObjects(PlainData):
                 where = f"{self.kind}, {name} {row}"
                 objects = _objects(target, pixels.shape[:2], count, where)
                 count += len(objects)
-                images.append(_in_color(pixels))
+                images.append(in_color(pixels))
                 entries.append(AnnotatedImage(f"{name} {row}", (pixels.shape[0], pixels.shape[1]), objects))
             read[name] = images, entries
             every += entries
@@ -316,7 +320,7 @@ class PlainObjects(PlainData):
         return DetectionDataset(
             classes=classes,
             sources={name: InMemorySource(*read[name]) for name in sources},
-            fingerprint=_digest(content, classes),
+            fingerprint=content_digest(content, classes),
             mean=mean,
             std=std,
             splits=make_splits(rows, len(read["val"][0]), self.minival, self.split_seed),
@@ -331,20 +335,21 @@ def images(thing: Any, reference: str) -> type[PlainImages]:
     Raises:
         SettingsError: it is neither a class nor a function, or takes neither split nor train.
     """
-    return _settings(PlainImages, thing, reference)
+    return plain_settings(PlainImages, thing, reference)
 
 
 def masks(thing: Any, reference: str) -> type[PlainMasks]:
     """Return the settings class of a plain segmentation set; see `images`."""
-    return _settings(PlainMasks, thing, reference)
+    return plain_settings(PlainMasks, thing, reference)
 
 
 def objects(thing: Any, reference: str) -> type[PlainObjects]:
     """Return the settings class of a plain detection set; see `images`."""
-    return _settings(PlainObjects, thing, reference)
+    return plain_settings(PlainObjects, thing, reference)
 
 
-def _settings(base: type[D], thing: Any, reference: str) -> type[D]:
+def plain_settings(base: type[D], thing: Any, reference: str) -> type[D]:
+    """Return the settings class of a plain set, derived from `base`; see `images`."""
     if not (inspect.isclass(thing) or inspect.isfunction(thing)):
         raise SettingsError(
             "A data set must be a torch Dataset class, or a function that returns one",
@@ -362,66 +367,12 @@ def _settings(base: type[D], thing: Any, reference: str) -> type[D]:
     return settings_for(base, thing, reference, GIVEN + own, incidental=("root",))
 
 
-def as_pixels(image: Any, where: str) -> np.ndarray:
-    """Return an image as uint8 [H, W, C].
-
-    Args:
-        image: a PIL image, an array [H, W] or [H, W, C], or a tensor [C, H, W]; 8-bit, or float in [0, 1].
-        where: the item, for messages.
-
-    Raises:
-        DataError: it is none of these.
-    """
-    if isinstance(image, Image.Image):
-        array = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
-    elif isinstance(image, torch.Tensor):
-        array = image.numpy()
-        array = array.transpose(1, 2, 0) if array.ndim == 3 else array
-    else:
-        array = np.asarray(image)
-    array = array[:, :, None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[2] not in (1, 3):
-        raise DataError(
-            "An image must be a PIL image, an array [H, W] or [H, W, C], or a tensor [C, H, W], of 1 or 3 channels",
-            found=f"{where}: {type(image).__name__} of shape {tuple(np.shape(array))}",
-            do="return one of these from the data set",
-        )
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if (
-        not np.issubdtype(array.dtype, np.floating)
-        or not np.isfinite(array).all()
-        or array.min() < 0
-        or array.max() > 1
-    ):
-        raise DataError(
-            "An image must be 8-bit, or float in [0, 1]",
-            found=f"{where}: {array.dtype}, from {array.min():g} to {array.max():g}",
-            do="return uint8, or divide by 255; leave normalization to data.mean and data.std",
-        )
-    scaled: np.ndarray = np.rint(array * 255).astype(np.uint8)
-    return scaled
-
-
-def _in_color(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
-
-
-def _seen(value: Any) -> str:
-    """Return what a data set gave, in one line: the shape of an array, the keys of a dict."""
-    if isinstance(value, torch.Tensor | np.ndarray) and value.ndim:
-        return f"{type(value).__name__} {value.dtype} of shape {tuple(value.shape)}"
-    if isinstance(value, dict):
-        return f"a dict of {listing(str(key) for key in value)}" if value else "an empty dict"
-    return " ".join(repr(value).split())[:80]
-
-
 def _whole(label: Any, where: str) -> int:
     value = label.item() if isinstance(label, torch.Tensor | np.generic | np.ndarray) and np.size(label) == 1 else label
     if isinstance(value, bool) or not isinstance(value, int):
         raise DataError(
             "A label must be a whole number",
-            found=f"{where}: {_seen(label)}",
+            found=f"{where}: {in_words(label)}",
             do="return the position of the class in `classes`, from 0",
         )
     return value
@@ -450,7 +401,7 @@ def _objects(target: Any, size: tuple[int, ...], first: int, where: str) -> Obje
     if not isinstance(target, dict) or not {"boxes", "labels"} <= set(target):
         raise DataError(
             "A target must be a dict with boxes and labels",
-            found=f"{where}: {_seen(target)}",
+            found=f"{where}: {in_words(target)}",
             do='return {"boxes": [N, 4], "labels": [N]}',
         )
     boxes = torch.as_tensor(target["boxes"], dtype=torch.float32).reshape(-1, 4)
@@ -490,11 +441,3 @@ def _objects(target: Any, size: tuple[int, ...], first: int, where: str) -> Obje
             do="return as many flags as boxes, or none",
         )
     return Objects(boxes, labels, masks, ids, crowd)
-
-
-def _digest(arrays: Sequence[np.ndarray], classes: Sequence[str]) -> str:
-    hasher = hashlib.sha256("\0".join(classes).encode())
-    for array in arrays:
-        hasher.update(f"{array.shape}{array.dtype}".encode())
-        hasher.update(np.ascontiguousarray(array).tobytes())
-    return hasher.hexdigest()

@@ -10,7 +10,7 @@ In a test file of your own:
 and `pytest` runs them. `part` is a built-in kind, a reference, a class or function, or settings.
 """
 
-from ablata.testing.data import DetectionDataSuite, ImageDataSuite, SegmentationDataSuite
+from ablata.testing.data import DetectionDataSuite, IdentityDataSuite, ImageDataSuite, SegmentationDataSuite
 from ablata.testing.detectors import DetectorSuite
 from ablata.testing.losses import LabelLossSuite, PixelLossSuite
 from ablata.testing.metrics import DetectionMetricSuite, ImageMetricSuite, MetricSuite, RetrievalMetricSuite
@@ -22,6 +22,7 @@ __all__ = [
     "DetectionDataSuite",
     "DetectionMetricSuite",
     "DetectorSuite",
+    "IdentityDataSuite",
     "ImageDataSuite",
     "ImageMetricSuite",
     "LabelLossSuite",

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import torch
 
 from ablata.base.settings import Settings
-from ablata.data.any import AnyDetectionData, AnyImageData, AnySegmentationData
+from ablata.data.any import AnyDetectionData, AnyIdentityData, AnyImageData, AnySegmentationData
 from ablata.data.classification.digits import Digits
+from ablata.data.synthetic.persons import Persons
 from ablata.data.synthetic.scene_boxes import SceneBoxes
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.structures.ignore import IGNORE
@@ -20,6 +21,10 @@ from ablata.testing.models import chosen, part_of
 
 class _ImageHolder(Settings):
     part: AnyImageData = Digits()
+
+
+class _Identities(Settings):
+    part: AnyIdentityData = Persons()
 
 
 class _Masks(Settings):
@@ -31,7 +36,7 @@ class _Objects(Settings):
 
 
 class DataSuite:
-    """What every data set must do; see `ImageDataSuite`, `SegmentationDataSuite` and `DetectionDataSuite`.
+    """What every data set must do; the suites of the tasks derive from it.
 
     Attributes:
         part: the data set.
@@ -118,6 +123,26 @@ class ImageDataSuite(LabelDataSuite):
     """What every set of images with one label each must do."""
 
     holder: ClassVar[Settings] = _ImageHolder()
+
+
+class IdentityDataSuite(LabelDataSuite):
+    """What every set of identities seen by cameras must do."""
+
+    holder: ClassVar[Settings] = _Identities()
+
+    def test_labels_are_positions_of_classes(self) -> None:
+        """Training labels are 0 to K - 1, in the order of `classes`; others are to be found."""
+        labels = self.data.split_labels("train")
+        assert 0 <= int(labels.min()) <= int(labels.max()) < len(self.data.classes)
+
+    def test_somebody_is_found_by_another_camera(self) -> None:
+        """In val some query has an image of its identity by another camera in the gallery, and of another identity."""
+        seen = self.data.retrieval_split("val")
+        pairs = list(zip(seen.identities.tolist(), seen.cameras.tolist(), strict=True))
+        searched = [pair for pair, is_searched in zip(pairs, seen.gallery.tolist(), strict=True) if is_searched]
+        asking = [pair for pair, asks in zip(pairs, seen.queries.tolist(), strict=True) if asks]
+        assert any(who == other and camera != by for who, camera in asking for other, by in searched)
+        assert any(who != other for who, _ in asking for other, _ in searched)
 
 
 class SegmentationDataSuite(LabelDataSuite):
