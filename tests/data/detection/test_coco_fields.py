@@ -349,3 +349,15 @@ def test_images_that_training_would_refuse_are_named_before_it(tmp_path: Path) -
         if name == "deep.png":
             bright = settings.model_copy(update={"bits": 12}).build(tmp_path / "cache")
             assert bright.sources["train"].pixels(0).max() > 250
+
+
+def test_a_field_ignore_is_told_to_be_passed_over(tmp_path: Path) -> None:
+    (note,) = [one for one in write_coco(tmp_path, first(ignore=1)).build(tmp_path / "c").notices if "ignore" in one]
+    assert note.startswith("1 object has a field ignore")
+    assert "train.json: 1.png annotation 1" in note
+
+
+def test_an_image_that_does_not_decode_is_one_problem(tmp_path: Path) -> None:
+    settings = write_coco(tmp_path)
+    (tmp_path / "train/1.png").write_bytes(b"<html>")
+    assert len(check_detection(settings, tmp_path / "c").problems) == 1

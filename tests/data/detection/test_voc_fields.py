@@ -18,6 +18,20 @@ REFUSED = {
     "a missing border": (voc_text(voc_object("", 6, 30, 40)), r"one\.xml object 1 xmin=''"),
     "no box": (voc_text("<object><name>a</name></object>"), r"one\.xml object 1: no bndbox"),
     "no name": (voc_text("<object></object>"), r"one\.xml object 1: no name"),
+    "two boxes": (
+        voc_text(voc_object(5, 6, 30, 40).replace("</object>", "<bndbox></bndbox></object>")),
+        r"one\.xml object 1: bndbox more than once",
+    ),
+    "two names": (
+        voc_text(voc_object(5, 6, 30, 40).replace("</object>", "<name>b</name></object>")),
+        r"one\.xml object 1: name more than once",
+    ),
+    "a box outside objects": (
+        voc_text(voc_object(5, 6, 30, 40) + voc_object(1, 1, 9, 9).replace("object>", "item>")),
+        r"one\.xml: 1 bndbox elsewhere",
+    ),
+    "capitals": (voc_text(voc_object(5, 6, 30, 40).replace("object>", "Object>")), r"one\.xml: Object"),
+    "another root": (voc_text(voc_object(5, 6, 30, 40)).replace("annotation>", "note>"), r"one\.xml: <note>"),
     "difficult a word": (voc_text(voc_object(5, 6, 30, 40, difficult="Unspecified")), r"difficult='Unspecified'"),
     "width a word": (voc_text(voc_object(5, 6, 30, 40), width="wide"), r"one\.xml width='wide'"),
     "another size": (voc_text(voc_object(5, 6, 30, 40), width=65), "annotated 48x65, is 48x64"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from ablata.base.errors import DataError, choices, listing, reason
 from ablata.base.json_text import RepeatedKeyError, parse_json
+from ablata.base.quantities import counted
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.fields import FieldError, Fields, short
 from ablata.data.detection.problems import Findings
@@ -174,6 +175,7 @@ class ObjectReader:
         self.images, self.sizes = images, sizes
         self.rows = {image.id: row for row, image in enumerate(images)}
         self.maskless: list[str] = []
+        self._marked: list[str] = []
 
     def read(self, annotations: Sequence[Any]) -> list[AnnotatedImage]:
         """Return the images with those of their objects that stand."""
@@ -186,6 +188,12 @@ class ObjectReader:
                 continue
             if self.sizes[row] != (0, 0):
                 objects[row].append(one)
+        if self._marked:
+            many = counted(len(self._marked), "object has", "objects have")
+            self.findings.remark(
+                f"{many} a field ignore, which COCO's scores do not read, and count like the others: "
+                f"{listing(self._marked[:2])}; where they are to be ignored, write iscrowd=1"
+            )
         read = [
             WrittenImage(f"{self.path}: {image.file_name}", size, image.id, mine)
             for image, size, mine in zip(self.images, self.sizes, objects, strict=True)
@@ -251,6 +259,8 @@ class ObjectReader:
         box = self._box(fields, has_extent=bool((around[2:] > around[:2]).all()))
         polygons = polygons_of(fields) if self.keep_written else ()
         crowd = fields.flag("iscrowd")
+        if fields.values.get("ignore") and not crowd:
+            self._marked.append(fields.where)
         return row, WrittenObject(fields.where, number, self.labels[category], box, mask, crowd, polygons=polygons)
 
     def _box(self, fields: Fields, has_extent: bool) -> tuple[float, ...] | None:

@@ -19,6 +19,7 @@ from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, check_files
 from ablata.data.detection.image_ids import lie_below
 from ablata.data.detection.layouts import IMAGES, MASKS, find_set, has_instance_masks, penn_fudan_settings
+from ablata.data.detection.number_masks import NumberMasks
 from ablata.data.detection.problems import Findings
 from ablata.data.detection.rle import encode, tight_box
 from ablata.data.io.decode import ImageRules
@@ -86,10 +87,11 @@ class PennFudan(DetectionFileSettings):
         findings, rules = Findings(self.on_invalid), self.image_rules()
         notes = [root / MASKS / f"{file.stem}_mask.png" for file in files]
         sizes = check_files(files, [None] * len(files), findings, rules)
-        entries, first = [], 0
+        entries, first, seen = [], 0, NumberMasks(root)
         for note, size in zip(notes, sizes, strict=True):
-            entries.append(_entry(note, size, first, findings, rules))
+            entries.append(_entry(note, size, first, findings, rules, seen))
             first += len(entries[-1].objects)
+        seen.note(findings)
         order = np.random.default_rng(derive(self.split_seed, "split", 1)).permutation(len(files))
         parts = (np.sort(order[self.val :]), np.sort(order[: self.val]))
         sources = [FileImages([entries[row] for row in part], [files[row] for row in part], rules) for part in parts]
@@ -102,7 +104,9 @@ class PennFudan(DetectionFileSettings):
         )
 
 
-def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings, rules: ImageRules) -> AnnotatedImage:
+def _entry(
+    note: Path, size: tuple[int, int], first: int, findings: Findings, rules: ImageRules, seen: NumberMasks
+) -> AnnotatedImage:
     """Read an image's mask, in which each person has a number from 1 on."""
     name = note.stem.removesuffix("_mask")
     nothing = AnnotatedImage(note.name, size, no_objects(masks=True), name)
@@ -130,6 +134,10 @@ def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings, ru
     present = [number for number in np.unique(numbers) if number]
     masks = numbers[None] == np.array(present, dtype=numbers.dtype)[:, None, None]
     boxes = np.array([tight_box(mask) for mask in masks], dtype=np.float64)
+    fills = (
+        masks.sum((1, 2)) / np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 1) if present else []
+    )
+    seen.add(note.name, numbers, list(fills), findings)
     ids = list(range(first, first + len(present)))
     labels, crowd = [0] * len(present), [False] * len(present)
     objects = checked_objects(note.name, size, boxes, labels, encode(masks), ids, crowd, findings)

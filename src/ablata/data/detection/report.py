@@ -174,13 +174,15 @@ def check_detection(settings: Any, cache: Path) -> DetectionReport:
     kinds = (TOLD, *(one.kind for one in problems))
     told = [notice for notice in report.remarks if not notice.startswith(kinds)]
     return DetectionReport(
-        report.splits, report.shapes, report.mean, report.std, (*_unique(problems), *report.problems),
+        report.splits, report.shapes, report.mean, report.std, tuple(_unique((*problems, *report.problems))),
         (*remarks, *told),
     )  # fmt: skip
 
 
 def _unique(problems: Sequence[AnnotationFault]) -> Iterator[AnnotationFault]:
-    yield from dict.fromkeys(problems)
+    """Yield each problem once, and a file that does not decode with the advice where one of two reports has it."""
+    advised = {one.where.partition(" (")[0] for one in problems if " (" in one.where}
+    yield from (one for one in dict.fromkeys(problems) if one.where not in advised)
 
 
 def _entries(found: AnnotatedFiles) -> Iterator[AnnotatedImage]:

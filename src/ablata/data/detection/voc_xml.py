@@ -15,6 +15,8 @@ from ablata.data.detection.fields import FieldError, Fields
 from ablata.data.detection.problems import Findings
 
 _BORDERS = ("xmin", "ymin", "xmax", "ymax")
+_LETTERS = 40
+_TAGS = frozenset({"object", "name", "bndbox", "difficult", *_BORDERS})
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding=["']([\w.-]+)["'][^>]*\?>""")
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
@@ -80,6 +82,7 @@ class VocFile:
 
     def objects(self, classes: Sequence[str], findings: Findings) -> list[VocObject]:
         """Return the objects; those of unknown classes, or with fields that are no numbers, are refused."""
+        self._refuse_strange(findings)
         found = []
         seen: set[tuple[object, ...]] = set()
         for number, element in enumerate(self.tree.iter("object"), start=1):
@@ -98,7 +101,25 @@ class VocFile:
             found.append(one)
         return found
 
+    def _refuse_strange(self, findings: Findings) -> None:
+        """Refuse what would be passed over: a tree of another kind, tags in capitals, boxes that no object has."""
+        if self.tree.tag != "annotation":
+            findings.refuse(
+                "The root of an annotation must be <annotation>", f"{self.where}: <{self.tree.tag[:_LETTERS]}>"
+            )
+        tags = [element.tag for element in self.tree.iter() if isinstance(element.tag, str)]
+        capitals = sorted({tag for tag in tags if tag.lower() in _TAGS and tag not in _TAGS})
+        if capitals:
+            findings.refuse("Tags must be written in small letters", f"{self.where}: {listing(capitals)}")
+        inside = sum(len(one.findall(path)) for one in self.tree.iter("object") for path in ("bndbox", "part/bndbox"))
+        if tags.count("bndbox") != inside:
+            found = f"{self.where}: {counted(tags.count('bndbox') - inside, 'bndbox', 'bndboxes')} elsewhere"
+            findings.refuse("Every box must be of an object", found)
+
     def _object(self, element: ElementTree.Element, where: str, classes: Sequence[str]) -> VocObject:
+        for tag in ("name", "bndbox"):
+            if len(element.findall(tag)) > 1:
+                raise FieldError("An object must have one name and one box", f"{where}: {tag} more than once")
         name = (element.findtext("name") or "").strip()
         if name not in classes:
             close = nearest(name, classes)

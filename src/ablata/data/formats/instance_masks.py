@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ablata.base.errors import DataError, listing
+from ablata.base.errors import DataError
+from ablata.data.detection.number_masks import NumberMasks
 from ablata.data.detection.problems import Findings
 from ablata.data.formats.description import Bitmap, Described, DescribedImage, Reading, Shape
 from ablata.data.formats.places import images_under, relative, split_of_path
 from ablata.data.io.decode import IMAGE_SUFFIXES, RULES, ImageRules
 from ablata.data.io.masks import MaskError, load_mask, open_mask
+from ablata.data.io.object_codes import told_classes
 from ablata.data.labels.layout import FolderNames, LabeledFolder, list_labelled, propose_suffixes
-from ablata.data.labels.object_codes import told_classes
 from ablata.data.labels.split_lists import split_name, splits_by_lists
 
 OBJECT = "object"
@@ -49,7 +49,7 @@ def describe_files(folder: Path, reading: Reading) -> Described:
         image = next(images_under(case / "images"))
         split = split_of_path(image, folder)
         masks = list(images_under(case / "masks"))
-        shapes = [one for mask in masks for one in _of_file(mask, folder, reading.rules, reading.of(split), whole=True)]
+        shapes = [one for mask in masks for one in _of_file(mask, folder, reading.rules, reading.of(split))]
         images.append(DescribedImage(image, relative(case, folder), shapes, split, id=case.name))
         notes += masks
     return Described(images, (OBJECT,), notes)
@@ -94,7 +94,7 @@ def _labelled(folder: Path) -> LabeledFolder:
 
 def describe_numbers(folder: Path, reading: Reading) -> Described:
     """Read a set whose masks have a number an object, 0 where nothing is."""
-    images, notes, numbers = [], [], set[int]()
+    images, notes, seen = [], [], NumberMasks(folder)
     labelled = _labelled(folder)
     lists = splits_by_lists(
         folder, [sample.image for sample in labelled.samples if sample.image], reading.findings.remark
@@ -109,30 +109,11 @@ def describe_numbers(folder: Path, reading: Reading) -> Described:
         if sample.label is None:
             findings.refuse("Every image must have its mask", relative(sample.image, folder))
             continue
-        shapes = list(_of_file(sample.label, folder, reading.rules, findings, whole=False))
-        numbers |= {int(shape.where.rpartition(" ")[2]) for shape in shapes}
+        shapes = list(_of_file(sample.label, folder, reading.rules, findings, seen))
         images.append(DescribedImage(sample.image, sample.name, shapes, split, id=sample.name))
         notes.append(sample.label)
-    refuse_classes(numbers, folder, reading.findings)
+    seen.note(reading.findings)
     return Described(images, (OBJECT,), notes)
-
-
-def refuse_classes(numbers: set[int], folder: Path, findings: Findings) -> None:
-    """Refuse masks whose numbers tell classes beside objects: all would become one class.
-
-    Args:
-        numbers: those of all masks.
-        folder: the set's, for the message.
-        findings: where it is noted.
-    """
-    if (told := told_classes(numbers)) is not None:
-        base, classes = told
-        shown = listing(map(str, classes[:_FEW])) + ", ..." * (len(classes) > _FEW)
-        findings.refuse(
-            "Numbers of objects must not tell classes, which would all become one",
-            f"{folder}: class * {base} + object, of classes {shown}; to have masks of these: ablata data convert "
-            f"{shlex.quote(str(folder))} --divide {base} --output NEW_FOLDER; boxes of each: write COCO's JSON",
-        )
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
@@ -140,30 +121,38 @@ def class_names(folder: Path) -> tuple[str, ...]:
     return (OBJECT,)
 
 
-def _of_file(mask: Path, folder: Path, rules: ImageRules, findings: Findings, *, whole: bool) -> Iterator[Shape]:
-    """Yield the objects of a mask: all that is not 0 as one, or each number as one."""
+def _of_file(
+    mask: Path, folder: Path, rules: ImageRules, findings: Findings, seen: NumberMasks | None = None
+) -> list[Shape]:
+    """Return the objects of a mask: all that is not 0 as one, or each number as one, which `seen` collects."""
     name = relative(mask, folder)
     try:
         opened = load_mask(open_mask(mask, max_pixels=rules.max_pixels), mask, rules)
     except MaskError as error:
         findings.refuse(error.must, error.found or name)
-        return
+        return []
     numbers = np.asarray(opened)
-    if numbers.ndim == 3 and whole:
+    if numbers.ndim == 3 and seen is None:
         numbers = numbers[..., :3].max(2)
     if numbers.ndim != 2 or numbers.dtype.kind not in "bui":
         findings.refuse(
             "Every mask must be an image with one whole number for each pixel",
             f"{name}: {numbers.dtype} {numbers.shape}",
         )
-        return
-    numbers = (numbers != 0).astype(np.uint8) if whole else numbers.astype(np.int64)
-    present = [int(number) for number in np.unique(numbers) if number]
-    if whole and not present:
+        return []
+    values = (numbers != 0).astype(np.uint8) if seen is None else numbers.astype(np.int64)
+    present = [int(number) for number in np.unique(values) if number]
+    if seen is None and not present:
         findings.repairable("Every mask must have a pixel", "empty masks left out", name)
+    shapes, fills = [], []
     for number in present:
-        pixels = numbers == number
+        pixels = values == number
         rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
         top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-        where = name if whole else f"{name}: object {number}"
-        yield Shape(where, OBJECT, bitmap=Bitmap(int(left), int(top), pixels[top:bottom, left:right]))
+        where = name if seen is None else f"{name}: object {number}"
+        part = pixels[top:bottom, left:right]
+        fills.append(float(part.mean()))
+        shapes.append(Shape(where, OBJECT, bitmap=Bitmap(int(left), int(top), part)))
+    if seen is not None:
+        seen.add(name, numbers, fills, findings)
+    return shapes

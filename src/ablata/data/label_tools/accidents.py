@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from ablata.data.io.object_codes import coded_classes, object_code
 from ablata.data.label_tools.survey import Survey
-from ablata.data.labels.object_codes import coded_classes, object_code
 from ablata.data.labels.table import TRANSPARENT
 
 _MANY = 8

@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 _BASES = (1000, 256, 65536)
 """Cityscapes writes class * 1000 + object, KITTI class * 256 + object; others leave 16 bits to the object."""
-_NEAR = 256
+_DECIMAL, _NEAR = 1000, 256
+_FIRST = 100
 _LABELS = 255
 """Numbers up to this are classes without objects, such as a road."""
 
@@ -20,7 +21,10 @@ def object_code(values: Collection[int]) -> int | None:
     high = [value for value in values if value > _LABELS]
     for base in _BASES if high else ():
         classes = {value // base for value in high}
-        alike = len(classes) < len(high) or len(high) == 1
+        # Where no two objects are of a class, only small numbers of objects tell a code from numbers of any size.
+        alike = (
+            len(classes) < len(high) or len(high) == 1 or (base == _DECIMAL and max(v % base for v in high) < _FIRST)
+        )
         small = all(value % base < base // 2 for value in high)
         if min(high) >= base and max(classes) <= _LABELS and alike and small:
             return base
