@@ -125,12 +125,22 @@ def test_wrong_use_and_a_broken_judge_have_statuses_of_their_own(
     commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
 ) -> None:
     assert ablata("loop", "try", "wider", "--ref", "HEAD").status == 2
+    for wrong, told in (
+        (["a b" if word == "tune" else word for word in START], "made of letters"),
+        ([word.replace(sys.executable, "nopython") for word in START], "nopython: no such program"),
+    ):
+        refused = ablata(*wrong)
+        assert (refused.status, told in refused.err) == (2, True), refused.err
+        assert "SettingsError" not in refused.err
+    assert "no runs" in ablata("runs", "list").err
     misspelt = ablata(*[word.replace("acc", "auc") for word in START])
     assert (misspelt.status, "must hold the score auc; it names acc" in misspelt.err) == (1, True)
     assert ablata(*START).status == 0
     nothing = ablata("loop", "try", "wider")
     assert (nothing.status, "--ref HEAD" in nothing.err) == (2, True)
     assert ablata("loop", "try", "wider", "--ref", "nowhere").status == 2
+    assert ablata("loop", "try", " ", "--ref", "HEAD").status == 2
+    assert "no proposal waits" in ablata("loop", "work").err
     assert ablata("loop", "try", "wider", "--set", "lr=3").status == 2, "the command has no such key"
 
 

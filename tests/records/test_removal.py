@@ -15,9 +15,11 @@ from ablata.base.errors import RecordError
 from ablata.records import Ledger, NewArm, NewRun, RunRow, RunWriter
 from ablata.records.aside import ASIDE, settle
 from ablata.records.moving.rebuilding import repair_ledger
+from ablata.records.processes import worker_name
 from ablata.records.removal import (
     plan_removal,
     plan_study_removal,
+    refuse_study_rename,
     remove,
     rename_study,
     surplus_checkpoints,
@@ -94,6 +96,21 @@ def test_runs_that_are_needed_stay(ledger: Ledger, new_run: Build, arms: list[Ne
             remove(ledger, replace(planned, runs=(run,)))
     assert len(ledger.runs.find()) == 5
     assert folders(ledger) >= {teacher.id, student.id, start.id}
+
+
+def test_what_a_killed_worker_left_can_be_removed_and_renamed_without_taking_it_up_again(
+    ledger: Ledger, new_run: Build, arms: list[NewArm]
+) -> None:
+    for study, owner, seconds in (("gone", worker_name(2**22 + 1), 60), ("lapsed", "elsewhere/123456:1", -120)):
+        ask(ledger, arms, study)
+        run = ledger.studies.enqueue(study, "control", new_run(seed=abs(seconds)))
+        ledger.leases.claim_run(run.id, owner, seconds)
+        with ledger.database.write() as connection:
+            refuse_study_rename(connection, study, f"{study}-2")
+        planned = plan_study_removal(ledger, study)
+        assert [one.id for one in planned.runs] == [run.id]
+        remove(ledger, planned)
+    assert ledger.runs.find() == []
 
 
 def test_a_run_that_a_study_takes_after_the_plan_is_not_removed(

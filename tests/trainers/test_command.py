@@ -66,6 +66,8 @@ def test_the_folder_is_no_part_of_what_a_command_asks_and_a_value_is() -> None:
     assert settings_hash(base) != settings_hash(base.with_values({"lr": "2"}))
     with pytest.raises(SettingsError, match="place"):
         base.with_values({"lrr": "2"})
+    with pytest.raises(SettingsError, match="key=value"):
+        base.arm(["lr"])
 
 
 def _git(folder: Path, *arguments: str) -> None:

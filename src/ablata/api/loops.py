@@ -209,7 +209,10 @@ class Loop:
             judge = LoopJudge(ledger, self.name, self._trainers, self._say)
             return self._decided(judge, judge.second_chance(number), expect)
 
-    def work(self, most: int | None = None, *, only: int | None = None, launch: str | None = None) -> list[Answer]:
+    def work(
+        self, most: int | None = None, *, only: int | None = None, launch: str | None = None,
+        told: Callable[[Answer], None] | None = None,
+    ) -> list[Answer]:  # fmt: skip
         """Try the proposals that wait, in the order they were submitted, and those that were begun and left.
 
         Several of these side by side share the runs of a proposal that is under way.
@@ -218,6 +221,7 @@ class Loop:
             most: proposals at most; None: all.
             only: the number of one to help with.
             launch: what processes have in common whose times are compared; None: a new one.
+            told: is called with each answer as soon as it is there.
         """
         done: list[Answer] = []
         with self._opened() as ledger:
@@ -227,6 +231,8 @@ class Loop:
                 if row is None:
                     break
                 done.append(judge.decide(row))
+                if told is not None:
+                    told(done[-1])
         return done
 
     def confirm(self, runs: int | None = None) -> ConfirmedGain:

@@ -203,8 +203,7 @@ def _answer(ask: Callable[[], Answer], json: bool) -> None:
     if json:
         print_json({**vars(given), "exit_status": status})
     else:
-        for line in answer_lines(given):
-            out.print(line, markup=False)
+        _tell(given)
     sys.exit(status)
 
 
@@ -239,9 +238,18 @@ def work(
     launch: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Try the proposals that wait, in their order. Several of these may work side by side."""
-    for given in _loop(which).work(most, only=only, launch=launch):
-        for line in answer_lines(given):
-            out.print(line, markup=False)
+    try:
+        tried = _loop(which).work(most, only=only, launch=launch, told=_tell)
+    except KeyboardInterrupt:
+        note("interrupted; what was run is kept, and ablata loop work goes on")
+        sys.exit(NO_ANSWER)
+    if not tried:
+        note("no proposal waits for a worker")
+
+
+def _tell(given: Answer) -> None:
+    for line in answer_lines(given):
+        out.print(line, markup=False)
 
 
 @app.command()

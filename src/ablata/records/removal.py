@@ -18,7 +18,7 @@ from ablata.records.aside import ASIDE, settle
 from ablata.records.home import IMPORTED_STUDIES
 from ablata.records.ledger import Ledger
 from ablata.records.loops import delete_proposals, find_loop, loop_runs, loops_of_runs
-from ablata.records.rows import RunRow
+from ablata.records.rows import RunRow, is_held
 from ablata.records.run_folder.code import imported_loop_mark
 from ablata.records.runs import RUN_ID
 from ablata.records.studies import check_name, find_study, study_cells, study_parents
@@ -135,7 +135,7 @@ def _removal(
 
 
 def _refuse_running(name: str, runs: Iterable[RunRow], what: str, kind: str = "study") -> None:
-    if running := [run for run in runs if run.state == "running"]:
+    if running := [run for run in runs if run.is_trained]:
         raise RecordError(
             f"A {kind} can be {what} when none of its runs is being trained",
             found=f"{kind} {name}: {listing(f'run {run.id} at {run.owner}' for run in running[:3])}",
@@ -241,8 +241,8 @@ def _needed(
         if run in wanted and (others := [name for name in names if name != loop]):
             users.setdefault(run, []).extend(f"loop {name}" for name in others)
     needed = {run: f"in {listing(names[:3])}{', ...' if len(names) > 3 else ''}" for run, names in users.items()}
-    running = connection.execute(select(Run.id, Run.owner).where(Run.state == "running"))
-    needed |= {run: f"running at {owner}" for run, owner in running if run in wanted}
+    running = connection.execute(select(Run.id, Run.owner, Run.lease_until).where(Run.state == "running"))
+    needed |= {run: f"running at {owner}" for run, owner, until in running if run in wanted and is_held(owner, until)}
     starts = _starts(connection)
     while True:
         more = {

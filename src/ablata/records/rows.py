@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from ablata.records.processes import process_is_gone
+
+_CLOCKS_APART = 60.0
+"""Seconds that the clocks of a lab's machines may differ by."""
 
 RunState = Literal["waiting", "running", "completed", "failed", "diverged", "cancelled"]
 EndState = Literal["completed", "failed", "diverged"]
@@ -53,6 +57,11 @@ class NewRun:
     def identity(self) -> tuple[str, str, str, int, str]:
         """Recipe hash, code, data, seed and environment class: two runs equal in these are one run."""
         return (self.recipe_hash, self.code, self.data, self.seed, self.environment)
+
+
+def is_held(owner: str | None, lease_until: float | None) -> bool:
+    """Tell whether a running run is still its worker's: its process is not known to be gone, and its lease holds."""
+    return not process_is_gone(owner or "") and (lease_until or 0.0) > time.time() - _CLOCKS_APART
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,11 @@ class RunRow:
         if self.state == "running" and self.owner and process_is_gone(self.owner):
             return "interrupted"
         return "stopped" if self.state == "waiting" and self.attempt else self.state_word
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a worker trains it now: one that was killed, and whose run nobody took over, does not."""
+        return self.state == "running" and is_held(self.owner, self.lease_until)
 
     @property
     def identity(self) -> tuple[str, str, str, int, str]:

@@ -172,8 +172,10 @@ class Command(Settings):
             SettingsError: it has no such key, or the text is no command.
         """
         if not isinstance(change, str):
-            texts = [text.partition("=") for text in override_texts(change)]
-            return self.with_values({key.strip(): value for key, _, value in texts})
+            texts = override_texts(change)
+            if unread := next((text for text in texts if "=" not in text), None):
+                raise SettingsError("A value must be written key=value", found=unread, do=f"--set {unread}=VALUE")
+            return self.with_values({key.strip(): value for key, _, value in (text.partition("=") for text in texts)})
         if change.startswith(GIT):
             return self.model_copy(update={"ref": change.removeprefix(GIT)})
         words = split_words(change)

@@ -10,6 +10,8 @@ from ablata.base.quantities import duration
 from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import judged_values, recorded_names
 from ablata.records.rows import LoopRow
+from ablata.records.studies import check_name
+from ablata.studies.changed import refuse_missing_programs
 from ablata.studies.identity import cache_folder, refuse_unfit
 from ablata.studies.loops.plan import LoopPlan
 from ablata.studies.loops.proposing import new_proposal
@@ -32,6 +34,8 @@ def start_loop(ledger: Ledger, plan: LoopPlan, say: Callable[[str], None] = lamb
         RecordError: another loop has this name.
         UserError: its data is missing, or its settings do not fit.
     """
+    check_name(plan.name)
+    refuse_missing_programs([plan.start])
     if is_known := any(row.name == plan.name for row in ledger.loops.all()):
         plan = _as_started(ledger, plan)
     start = new_proposal(ledger, plan.start, "the start", [], 0, plan.first_seed)

@@ -112,6 +112,10 @@ class LoopJudge:
         Raises:
             UserError: it cannot be made or trained; nothing was recorded.
         """
+        if not text.strip():
+            raise SettingsError(
+                "A proposal must say what is tried", found="no words", do='ablata loop try "what it is" ...'
+            )
         loop, rows = self.ledger.loops.get(self.name), self.ledger.loops.proposals(self.name)
         base = rows[loop.best]
         best = self.trainers.of(base)
