@@ -38,9 +38,8 @@ from ablata.reports.visuals import study_sections
 from ablata.reports.words import answer, verdict_words
 from ablata.stats import Mode, rule_of
 from ablata.studies.again import run_again
-from ablata.studies.changed import refuse_missing_programs
 from ablata.studies.cluster.choice import Cluster, refuse_on_cluster
-from ablata.studies.identity import cache_folder
+from ablata.studies.identity import cache_folder, refuse_missing_programs
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
 from ablata.studies.picking import PICK

@@ -1,9 +1,8 @@
-"""Programs that a study cannot be run with: not there, or changed since it ran them."""
+"""Programs that a study cannot be run with: they changed since it ran them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablata.base.errors import RecordError, listing
@@ -13,23 +12,6 @@ from ablata.studies.identity import COMMAND_CODE, code_in, data_of, restore_trai
 from ablata.studies.programs import changed_files
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
-from ablata.trainers.process import refuse_missing_program
-
-
-def refuse_missing_programs(trainers: Iterable[Any]) -> None:
-    """Refuse commands whose programs this machine does not have, before anything is run or recorded.
-
-    Args:
-        trainers: of a study's arms; a program below a git ref's files is looked for where it runs.
-
-    Raises:
-        SettingsError: names the program.
-    """
-    for command in trainers:
-        if isinstance(command, Command):
-            words = command.argument_list(seed=0, run_dir=Path("run"))
-            if command.ref is None or "/" not in words[0]:
-                refuse_missing_program(words, Path(command.folder))
 
 
 def refuse_changed_programs(ledger: Ledger, name: str, asked: Mapping[str, Any] | None = None) -> None:

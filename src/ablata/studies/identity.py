@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
@@ -27,6 +27,7 @@ from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
 from ablata.trainers.function import FILE_CODE, FUNCTION_CODE, Function
 from ablata.trainers.identity import code_of, inputs_of
+from ablata.trainers.process import refuse_missing_program
 
 if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe
@@ -162,6 +163,22 @@ def _keep_defaults(ledger: Ledger, recipe: Recipe | Outside, code: str) -> None:
         return
     with suppress(UserError, OSError):
         keep_defaults(ledger, recipe.name, code, expand(load_recipe(recipe.name)))
+
+
+def refuse_missing_programs(trainers: Iterable[Any]) -> None:
+    """Refuse commands whose programs this machine does not have, before anything is run or recorded.
+
+    Args:
+        trainers: of a study's arms; a program below a git ref's files is looked for where it runs.
+
+    Raises:
+        SettingsError: names the program.
+    """
+    for command in trainers:
+        if isinstance(command, Command):
+            words = command.argument_list(seed=0, run_dir=Path("run"))
+            if command.ref is None or "/" not in words[0]:
+                refuse_missing_program(words, Path(command.folder))
 
 
 def refuse_unfit(ledger: Ledger, recipe: Recipe | Outside, seed: int, *, alone: bool = True) -> None:

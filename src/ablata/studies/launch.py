@@ -24,7 +24,7 @@ from ablata.stats.waves import ADDED, WAVES
 from ablata.studies.assess import ENDED, Assessment, assess, needed_next, open_arms
 from ablata.studies.beginning import refuse_other_networks
 from ablata.studies.chain import lineage
-from ablata.studies.changed import refuse_changed_programs, refuse_missing_programs
+from ablata.studies.changed import refuse_changed_programs
 from ablata.studies.cluster.pool import JobPool
 from ablata.studies.evidence import PRIOR_KEYS, prior_of
 from ablata.studies.forks import FORK, beginnings_of, common_beginnings
@@ -35,6 +35,7 @@ from ablata.studies.identity import (
     new_run,
     own_files,
     record_environment,
+    refuse_missing_programs,
     refuse_unfit,
     release_orphan,
     restore_trainer,

@@ -11,8 +11,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import judged_values, recorded_names
 from ablata.records.rows import LoopRow
 from ablata.records.studies import check_name
-from ablata.studies.changed import refuse_missing_programs
-from ablata.studies.identity import cache_folder, refuse_unfit
+from ablata.studies.identity import cache_folder, refuse_missing_programs, refuse_unfit
 from ablata.studies.loops.plan import LoopPlan
 from ablata.studies.loops.proposing import new_proposal
 from ablata.studies.loops.running import RunTrainer
