@@ -133,6 +133,25 @@ def power(studies: int) -> list[str]:
     return lines
 
 
+def paired_power(batches: int) -> str:
+    """A sentence on the power at 2 sd, N = 5 and K = 8, of both versions on the same studies, 2,000 a batch."""
+    rule, sums = Rule(margin=MARGIN, seeds=5), np.zeros(4)
+    bounds = [calibrate(8, rule, version=version) for version in VERSIONS]
+    for batch in range(batches):
+        scores = draw(normal, 2_000, 5, 8, np.random.default_rng(9_000 + batch))
+        scores[:, :, 1] += 2.0
+        old, new = ((judge_many(scores, rule, bound).sign[:, 0] > 0).astype(float) for bound in bounds)
+        sums += old.sum(), new.sum(), (new - old).sum(), np.square(new - old).sum()
+    count = 2_000 * batches
+    old_share, new_share, mean, square = sums / count
+    error, paired = math.sqrt(old_share * (1 - old_share) / count), math.sqrt((square - mean**2) / count)
+    return (
+        f"Power at 2 sd, N 5, K 8, over {count:,} studies that both versions judge: {100 * old_share:.1f} > "
+        f"{100 * new_share:.1f} (one standard error {100 * error:.2f}); the difference is {100 * mean:+.2f} (standard "
+        f"error {100 * paired:.2f})."
+    )
+
+
 def quiet_history(studies: int) -> list[str]:
     """False verdicts where the study is noisier than its noise history says, and power where it agrees."""
     lines = []
@@ -178,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=6_000, help="studies a cell (default: %(default)s)")
     parser.add_argument("--runs", type=Path, help="CSV of real runs: setting, val_loss")
+    parser.add_argument("--paired", type=int, default=0, help="batches of 2,000 studies for the power at N 5, K 8")
     parser.add_argument("--output", type=Path, help="also write the page to this file")
     options = parser.parse_args(arguments)
     start = time.perf_counter()
@@ -200,6 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"standard deviation is 1, a quarter of its variance is shared by the runs of a seed, the margin is {MARGIN}.",
         "",
         *table,
+        *(("", paired_power(options.paired)) if options.paired else ()),
     ]) + "\n"  # fmt: skip
     print(page)
     if options.output is not None:

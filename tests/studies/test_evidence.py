@@ -11,11 +11,13 @@ import pytest
 from ablata.api.flipped import keep_flipped
 from ablata.base.errors import DataError, SettingsError
 from ablata.records import Ledger
+from ablata.records.questions.study_items import NoItems, study_items
 from ablata.records.run_folder.item_images import LIMIT_BYTES, read_item_image, write_item_images
 from ablata.records.run_folder.items import ItemScores, write_items
+from ablata.reports.collect import study_view
 from ablata.reports.items.evidence import item_sections
 from ablata.reports.items.flips import MOST_FLIPS
-from ablata.reports.sections import GridSection, ImageSection, TableSection
+from ablata.reports.sections import GridSection, ImageSection, TableSection, TermsSection
 from ablata.stats.items.noise import ItemPrior
 from ablata.studies.assess import assess
 from ablata.studies.evidence import PRIOR, PRIOR_STUDIES, UNLEARNT, known_prior
@@ -149,6 +151,58 @@ def test_runs_without_items_leave_the_page_as_it_was(ledger: Ledger, asked: Call
     assessment = assess(ledger, study.name)
     ledger.studies.add_look(study.name, assessment.rows, assessment.as_look())
     assert item_sections(ledger, study.name) == ()
+
+
+def look(ledger: Ledger, study: Study) -> None:
+    found = assess(ledger, study.name)
+    ledger.studies.add_look(study.name, found.rows, found.as_look())
+
+
+def test_items_that_do_not_fit_together_are_told_on_the_page(
+    ledger: Ledger, asked: Callable, end_run: Callable
+) -> None:
+    study = asked(noise="scores")
+    fill(ledger, study, end_run, 3)
+    look(ledger, study)
+    run = ledger.studies.cells(study.name)[-1].run
+    write_items(ledger.runs.folder(run), ItemScores("val", "plain", NAMES[1:], {"top1": np.zeros(len(NAMES) - 1)}))
+    (told,) = item_sections(ledger, study.name)
+    assert isinstance(told, TermsSection)
+    assert told.sentences[0].endswith("it lacks '0'.")
+    ledger.events.add("warning", "items", "its items are not used: named twice", run_id=run.id)
+    assert f"Run {run.id}: its items are not used: named twice." in study_view(ledger, study.name).time_notes
+
+
+def test_a_rule_that_groups_no_images_is_told(ledger: Ledger, asked: Callable, end_run: Callable) -> None:
+    study = asked(noise="scores", clusters="video")
+    fill(ledger, study, end_run, 3)
+    look(ledger, study)
+    table, *_ = item_sections(ledger, study.name)
+    assert isinstance(table, TableSection)
+    assert "No two of them belong together by --clusters 'video'; a name among them is '0'." in table.caption
+
+
+def test_where_no_image_has_a_part_in_the_score_that_of_each_alone_stands_in(
+    ledger: Ledger, asked: Callable, end_run: Callable
+) -> None:
+    study = asked(noise="scores")
+    environment = record_environment(ledger)
+    for row in range(3):
+        for arm in CHANCES:
+            values = np.random.default_rng([row, len(arm)]).random(40)
+            new = new_run(ledger, study.recipes[arm], study.seed_row(row), environment)
+            run = ledger.studies.enqueue(study.name, arm, new)
+            write_items(ledger.runs.folder(run), ItemScores("val", "plain", NAMES[:40], {"image_top1": values}))
+            end_run(run, 50.0 + row + len(arm), **{"val/plain/image_top1": float(values.mean())})
+    look(ledger, study)
+    table, *flips = item_sections(ledger, study.name)
+    assert isinstance(table, TableSection)
+    assert table.columns == ("Arm", "image_top1 on other images", "Won / lost", "image_top1")
+    assert "No image has a part of its own in top1" in table.caption
+    assert flips
+    # The noise of the scores is never read from what only stands in their place.
+    found = study_items(ledger, study.spec()["metric"], [cell.run for cell in ledger.studies.cells(study.name)])
+    assert isinstance(found, NoItems)
 
 
 def test_images_that_flip_are_drawn_and_without_their_data_named(

@@ -42,7 +42,7 @@ from ablata.studies.cluster.choice import Cluster, refuse_on_cluster
 from ablata.studies.identity import cache_folder, refuse_missing_programs
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
-from ablata.studies.picking import PICK
+from ablata.studies.picking import PICK, refuse_small_budget
 from ablata.studies.planning.worker_trial import refuse_untimed, workers_for
 from ablata.studies.study import Study
 from ablata.studies.workers.in_process import InProcess
@@ -277,7 +277,9 @@ def as_pick(
             planned = plan_study(plain, workers=workers, ledger=opened)
             if not math.isfinite(sum(planned.row)):
                 planned = plan_study(plain, pilot=1, workers=workers, progress=progress, ledger=opened)
-            runs = int((budget or 0.0) * planned.workers * len(planned.row) / sum(planned.row))
+            seconds = sum(planned.row) / len(planned.costs) / planned.workers
+            runs = int((budget or 0.0) / seconds)
+            refuse_small_budget(name, runs, len(study.arms), seconds)
     commands = tuple(
         line.replace("ablata study run", "ablata study pick", 1).replace("--seeds", "--runs", 1)
         for line in plain.commands

@@ -200,7 +200,7 @@ def study_view(
             *time_notes(order, placed, study.load, forked="fork" in study.row.spec),
             *data_notes(placed, study.control),
             *apart_notes(study.apart, study.rule.seeds, study.seeds.stop),
-            *_without_items(study),
+            *_without_items(ledger, study),
         ),
         aa=_aa(study),
         scored_on=_scored_on(ledger, study) if curves else "",
@@ -446,10 +446,14 @@ def _rounds(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]])
     return round_views(arms, parents, study.key, higher)
 
 
-def _without_items(study: _Study) -> Iterator[str]:
-    """Say why the noise of a study that was to read it from single images is that of its scores."""
+def _without_items(ledger: Ledger, study: _Study) -> Iterator[str]:
+    """Say why the noise of a study that was to read it from single images is that of its scores, and which files of
+    items could not be read."""
     if study.without_items:
         yield f"Its noise was to be read from single images and is that of the scores: {study.without_items}."
+    if unread := ledger.events.find(study=study.row.name, kind="items"):
+        more = f" So it was in {len(unread)} runs." if len(unread) > 1 else ""
+        yield f"Run {unread[0].run}: {unread[0].text}.{more}"
 
 
 def _impossible(study: _Study) -> tuple[str, ...]:

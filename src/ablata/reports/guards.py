@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablata.base.errors import listing
+from ablata.base.quantities import counted
 from ablata.reports.view import DECIDED, ArmView, GuardView, StudyView
 
 
@@ -96,8 +97,8 @@ def _guard(guard: GuardView) -> str:
     unit = _unit(guard.unit)
     if guard.worst is None:
         return (
-            f"{guard.name} {guard.effect:+.3g}{unit} after {guard.seeds} seeds, allowed {guard.allowed}: not judged, "
-            "since nothing tells what chance does"
+            f"{guard.name} {guard.effect:+.3g}{unit} over the {counted(guard.seeds, 'seed')} that can be compared, "
+            f"allowed {guard.allowed}: not judged, too few to tell it from chance"
         )
     words = {"within": "kept", "beyond": "broken", "open": "not shown"}[guard.state]
     told = f"{guard.effect:+.3g}{unit}, at worst {guard.worst:+.3g}{unit}, allowed {guard.allowed}"

@@ -10,6 +10,7 @@ from ablata.reports.aa import aa_words
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean
 from ablata.reports.guards import guard_words
+from ablata.reports.pick import EXPECTED
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.standing.words import test_words, warned_words
 from ablata.reports.view import ArmView, StudyView
@@ -81,7 +82,7 @@ def verdict_table(view: StudyView) -> str:
     heads = (
         "arm",
         "change",
-        f"effect{unit}",
+        f"{EXPECTED if view.pick else 'effect'}{unit}",
         *(("corrected",) if corrected else ()),
         "interval",
         "verdict",

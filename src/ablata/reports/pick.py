@@ -11,6 +11,9 @@ from ablata.reports.guards import allowed_words
 from ablata.reports.view import PickView, StudyView
 from ablata.stats.pick import KEPT
 
+EXPECTED = "expected effect"
+"""The head of a pick's effects, which are no differences of means."""
+
 
 def pick_view(choice: Mapping[str, Any] | None, budget: int, guards: Sequence[Mapping[str, Any]] = ()) -> PickView:
     """Return what a look of such a study holds.
@@ -96,7 +99,11 @@ def pick_terms(figures: Figures) -> tuple[tuple[str, str], ...]:
             "how probable it is that the setting is the best of these, given all runs and that effects of this size "
             "are as common here as they look.",
         ),
-        ("effect", "expected difference to the control, drawn toward 0 as far as few runs leave it open."),
+        (
+            EXPECTED,
+            "expected difference to the control, drawn toward 0 as far as few runs leave it open: no difference of the "
+            "means shown.",
+        ),
         (
             "expected regret",
             f"by how many {unit} the truly best setting is expected to exceed the one taken. In simulations the "

@@ -11,6 +11,7 @@ from ablata.reports.aa import aa_words
 from ablata.reports.factorial.drawing import factorial_sections
 from ablata.reports.figures import Figures, ratio
 from ablata.reports.guards import guard_words
+from ablata.reports.pick import EXPECTED
 from ablata.reports.plots.bars import LabeledBar, bars
 from ablata.reports.plots.curves import panel
 from ablata.reports.plots.forest import forest
@@ -110,7 +111,7 @@ def verdict_table(view: StudyView) -> TableSection:
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
     columns = (
         "Change" if view.factorial else "Arm",
-        f"Effect{unit}",
+        f"{EXPECTED.capitalize() if picked else 'Effect'}{unit}",
         "Best" if picked else "Verdict",
         view.metric.name,
         "Runs" if picked else "Seeds",

@@ -24,6 +24,7 @@ from ablata.reports.console import Fitted, form, text
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean, clip
 from ablata.reports.guards import guard_words
+from ablata.reports.pick import EXPECTED
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.run_views import RunView
 from ablata.reports.standing.words import warned_words
@@ -119,7 +120,7 @@ def _arms(columns: list[str], view: StudyView, plain: bool) -> Table:
     """The verdict table with the columns given."""
     figures = _figures(view, plain)
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
-    heads = {"mean": view.metric.name, "effect": f"effect{unit}", "seconds": "time"}
+    heads = {"mean": view.metric.name, "effect": f"{EXPECTED if view.pick else 'effect'}{unit}", "seconds": "time"}
     heads |= {} if view.pick is None else {"verdict": "best", "seeds": "runs"}
     table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, header_style="" if plain else "dim")
     for name in columns:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import SettingsError
+from ablata.base.quantities import counted
 from ablata.records.ledger import Ledger
 from ablata.records.questions.judged import is_time, judged_values, load_of
 from ablata.records.rows import ArmRow, RunRow
@@ -59,18 +60,25 @@ class PickValues:
         return found
 
 
-def refuse_small_budget(name: str, runs: int, arms: int) -> None:
+def refuse_small_budget(name: str, runs: int, arms: int, seconds: float | None = None) -> None:
     """Refuse a budget that leaves nothing to be placed.
+
+    Args:
+        name: of the study.
+        runs: that it pays for.
+        arms: besides the control.
+        seconds: of a run, where the budget is a time.
 
     Raises:
         SettingsError: says the least.
     """
     least = FIRST_SEEDS * (arms + 1) + 1
     if runs < least:
+        more = f"--runs {5 * (arms + 1)}; at least {least}"
         raise SettingsError(
             f"A budget must pay for {FIRST_SEEDS} runs of the control and of every arm, and for one more",
-            found=f"{runs} runs for {arms + 1} settings of study {name}",
-            do=f"--runs {5 * (arms + 1)}; at least {least}",
+            found=f"{counted(runs, 'run')} for {arms + 1} settings of study {name}",
+            do=more if seconds is None else f"--budget {math.ceil(least * seconds)}s or more, for {least} runs",
         )  # fmt: skip
 
 

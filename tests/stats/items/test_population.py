@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from ablata.stats.items.population import flips, population_interval, score_error
+from ablata.stats.items.population import flips, population_interval
 
 
 def drawn(rng, seeds, items, *, over_seeds, over_items, both, clusters=0, over_clusters=0.0):
@@ -42,11 +41,6 @@ def test_frames_of_one_video_are_not_so_many_images():
 def test_too_little_says_nothing():
     assert population_interval(np.zeros((1, 50))) is None
     assert population_interval(np.zeros((5, 50)), np.zeros(50, dtype=np.int64)) is None
-
-
-def test_the_error_of_hits_is_the_binomial_one():
-    hits = np.array([100.0] * 90 + [0.0] * 10)
-    assert score_error(hits) == pytest.approx(100 * np.sqrt(0.9 * 0.1 / 99))
 
 
 def test_items_that_flip_are_named_the_most_certain_first():

@@ -46,7 +46,7 @@ class ScoredOn:
     def sentence(self, split: str) -> str:
         """Return it in a sentence, as plans and pages say it."""
         where = f" of {split}" if split else ""
-        clusters = "" if self.groups is None else f" in {self.groups} group{'s' * (self.groups > 1)}"
+        clusters = "" if self.groups in (None, self.items) else f" in {counted(self.groups or 0, 'group')}"
         parts = [f"Scored on {counted(self.items, 'item')}{where}{clusters}"]
         if self.right:
             parts.append(f"one of them is worth {_short(_WHOLE / self.items)} points")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +27,16 @@ class StudyItems:
     Attributes:
         items: what the m items are called.
         groups: int64 (m,), the number of each item's cluster, from 0 on; None: each stands alone.
-        name: of the values whose mean is the judged score.
+        name: of the values whose mean is the judged score, or of those that stand in its place.
         values: by that and further names, by run id, float64 (m,).
+        stands_for: the judged score's name where it is no mean over items and `name` stands in its place; else empty.
     """
 
     items: tuple[str, ...]
     groups: NDArray[np.int64] | None
     name: str
     values: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    stands_for: str = ""
 
     @property
     def judged(self) -> Mapping[str, NDArray[np.float64]]:
@@ -44,13 +46,24 @@ class StudyItems:
 
 @dataclass(frozen=True)
 class NoItems:
-    """Why the items of a study say nothing: a clause that follows `its items are not used: `."""
+    """Why the items of a study say nothing.
+
+    Attributes:
+        reason: a clause that follows `its items are not used: `.
+        differ: whether runs have items that do not fit together, or not to their scores.
+    """
 
     reason: str
+    differ: bool = False
 
 
 def study_items(
-    ledger: Ledger, metric: Mapping[str, Any], runs: Iterable[RunRow], clusters: str | None = None
+    ledger: Ledger,
+    metric: Mapping[str, Any],
+    runs: Iterable[RunRow],
+    clusters: str | None = None,
+    *,
+    instead: bool = False,
 ) -> StudyItems | NoItems:
     """Read what the completed runs of a study got on each item.
 
@@ -59,6 +72,7 @@ def study_items(
         metric: of the study's specification: key, split, protocol, name.
         runs: any; those that are not completed are left out.
         clusters: how items belong together; None: as their record says. See `clusters_of`.
+        instead: where no item has a part in the judged score, such as AP, take that of each image alone (`image_AP`).
 
     Returns:
         The items, or why they cannot be compared: a run kept none, other items, or others than make its score.
@@ -66,29 +80,37 @@ def study_items(
     completed = {run.id: run for run in runs if run.state == "completed"}
     first: ItemScores | None = None
     values: dict[str, dict[str, NDArray[np.float64]]] = {}
+    key, stands_for = str(metric["key"]), ""
     for run in completed.values():
         try:
             found = read_items(ledger.files.bring(run), str(metric["split"]), str(metric["protocol"]))
         except UserError as error:
-            return NoItems(error.found or str(error))
-        name = None if found is None else {key: name for name, key in _keys(found)}.get(str(metric["key"]))
+            return NoItems(error.found or str(error), differ=True)
         if found is None:
             return NoItems(f"run {run.id} kept none of its {metric['key']}")
+        if first is None and instead and key not in found.keys and (alone := f"image_{metric['name']}") in found.values:
+            key, stands_for = next(other for other, name in found.keys.items() if name == alone), str(metric["name"])
+        name = found.keys.get(key)
         if name is None:
             return NoItems(f"the items of run {run.id} have {listing(found.values)}, and no {metric['key']}")
         first = first or found
         if found.items != first.items:
-            return NoItems(f"run {run.id} was scored on other items than run {next(iter(completed))}")
-        score = (run.scores or {}).get(metric["key"])
+            return NoItems(
+                f"run {run.id} was scored on other items than run {next(iter(completed))}: "
+                f"{_difference(first.items, found.items)}",
+                differ=True,
+            )
+        score = (run.scores or {}).get(key)
         if score is None or not _mean_is(found.values[name], float(score)):
-            return NoItems(f"the items of run {run.id} have the mean {found.values[name].mean():.6g}, not its {score}")
+            mean = found.values[name].mean()
+            return NoItems(f"the items of run {run.id} have the mean {mean:.6g}, not its {score}", differ=True)
         for one, column in found.values.items():
             values.setdefault(one, {})[run.id] = column
     if first is None:
         return NoItems("no run has ended")
     whole = {one: columns for one, columns in values.items() if len(columns) == len(completed)}
     groups = item_clusters(first.items, first.groups, clusters)
-    return StudyItems(first.items, groups, next(name for name, key in _keys(first) if key == metric["key"]), whole)
+    return StudyItems(first.items, groups, first.keys[key], whole, stands_for)
 
 
 def item_clusters(items: Iterable[str], groups: Iterable[str] | None, rule: str | None) -> NDArray[np.int64] | None:
@@ -135,8 +157,12 @@ def check_clusters(rule: str) -> re.Pattern[str] | None:
         ) from None  # fmt: skip
 
 
-def _keys(found: ItemScores) -> list[tuple[str, str]]:
-    return [(name, key) for key, name in found.keys.items()]
+def _difference(before: Sequence[str], after: Sequence[str]) -> str:
+    """Say by which item two lists differ first."""
+    gone, new = [name for name in before if name not in set(after)], [name for name in after if name not in set(before)]
+    if gone or new:
+        return f"it lacks {gone[0]!r}" if gone else f"it has {new[0]!r} too"
+    return "they come in another order"
 
 
 def _mean_is(values: NDArray[np.float64], score: float) -> bool:

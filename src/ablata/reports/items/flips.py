@@ -45,8 +45,8 @@ def flipped_items(ledger: Ledger, name: str) -> tuple[RunRow, tuple[str, ...]] |
         RecordError: there is no such study.
     """
     judged = judged_items(ledger, name)
-    keeper = _keeper(judged) if judged else None
-    if judged is None or keeper is None:
+    keeper = _keeper(judged) if isinstance(judged, JudgedItems) else None
+    if not isinstance(judged, JudgedItems) or keeper is None:
         return None
     places = dict.fromkeys(item.place for arm in judged.arms[:MOST_ARMS] for item in _flipped(judged, arm))
     return (keeper, tuple(judged.items.items[place] for place in places)) if places else None
@@ -136,7 +136,7 @@ def _named(judged: JudgedItems, by_arm: dict[str, list[FlippedItem]], undrawn: s
 
 
 def _caption(judged: JudgedItems) -> str:
-    what = "gets right (won) or wrong (lost) more often" if judged.are_hits else "is better (won) or worse (lost) on"
+    what = "gets right (won) or wrong (lost) more often" if judged.are_hits else "is better on (won) or worse on (lost)"
     return (
         f"The images that the arm {what} than {judged.control}: first those that differ at every seed. Some of them "
         "differ by luck alone, which is not tested here."

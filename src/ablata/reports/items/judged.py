@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablata.records.ledger import Ledger
-from ablata.records.questions.study_items import StudyItems, study_items
+from ablata.records.questions.study_items import NoItems, StudyItems, study_items
 from ablata.records.rows import RunRow, StudyRow
 from ablata.stats import Replay
 
@@ -33,7 +33,9 @@ class JudgedItems:
 
     @property
     def higher_is_better(self) -> bool:
-        """Of the judged score."""
+        """Of the judged score, or what stands in its place."""
+        if self.items.stands_for:
+            return True
         return bool(self.study.spec["metric"].get("higher_is_better", True))
 
     @property
@@ -48,8 +50,8 @@ class JudgedItems:
         return np.array([judged[one.id] - judged[two.id] for one, two in self.pairs[arm]])
 
 
-def judged_items(ledger: Ledger, name: str) -> JudgedItems | None:
-    """Read the items of a study's last look; None where its runs kept none, or before the first look.
+def judged_items(ledger: Ledger, name: str) -> JudgedItems | NoItems | None:
+    """Read the items of a study's last look, or why they say nothing; None before the first look.
 
     Raises:
         RecordError: there is no such study.
@@ -70,8 +72,8 @@ def judged_items(ledger: Ledger, name: str) -> JudgedItems | None:
         both = [(runs.get((arm, seed)), runs.get((control, seed))) for seed in seeds[: outcome.seeds]]
         pairs[arm] = [(one, two) for one, two in both if one and two and _done(one) and _done(two)]
     used = {run.id: run for both in pairs.values() for pair in both for run in pair}
-    items = study_items(ledger, study.spec["metric"], used.values(), study.spec.get("clusters"))
-    return JudgedItems(study, items, control, tuple(pairs), pairs) if isinstance(items, StudyItems) else None
+    items = study_items(ledger, study.spec["metric"], used.values(), study.spec.get("clusters"), instead=True)
+    return JudgedItems(study, items, control, tuple(pairs), pairs) if isinstance(items, StudyItems) else items
 
 
 def _done(run: RunRow) -> bool:

@@ -138,21 +138,6 @@ def _at_every_seed(table: Floats) -> Floats:
     return shown
 
 
-def score_error(values: ArrayLike, groups: NDArray[np.int64] | None = None) -> float:
-    """Return the standard error of one run's score over other items of this kind; of hits the binomial one.
-
-    Args:
-        values: (items,), or (runs, items), of which the mean of the squared errors is taken.
-        groups: as for `population_interval`.
-    """
-    table = np.atleast_2d(np.asarray(values, dtype=np.float64))
-    sizes = _sizes(table.shape[1], groups)
-    squares = [
-        _between_items(group_sums(row[None], groups), sizes, float(row.mean())) / table.shape[1] ** 2 for row in table
-    ]
-    return math.sqrt(float(np.mean(squares)))
-
-
 def _sizes(items: int, groups: NDArray[np.int64] | None) -> Floats:
     return np.ones(items) if groups is None else np.bincount(groups).astype(np.float64)
 

@@ -63,7 +63,7 @@ def guarded(study: Study, texts: Sequence[str], *, named: bool, repeats: bool = 
     Args:
         study: without.
         texts: as typed.
-        named: whether its name was given; one that was made up says that it has guardrails.
+        named: whether its name was given; one that was made up says that it has guardrails, and which.
         repeats: whether its commands are to name them.
 
     Raises:
@@ -71,5 +71,6 @@ def guarded(study: Study, texts: Sequence[str], *, named: bool, repeats: bool = 
     """
     words = shlex.join([word for text in texts for word in ("--guard", text)])
     commands = tuple(f"{line} {words}" for line in study.commands) if repeats else study.commands
-    name = study.name if named else f"{study.name}-guarded"
+    digits = hashlib.blake2b("\0".join(sorted(texts)).encode(), digest_size=2).hexdigest()
+    name = study.name if named else f"{study.name}-guarded-{digits}"
     return replace(study, guards=tuple(texts), commands=commands, name=name)

@@ -159,7 +159,7 @@ def _keep_items(writer: RunWriter, folder: Path) -> None:
             write_items(folder, read_items_file(file), writer.held)
     except (DataError, OSError) as error:
         told = f"{error.must}; {error.found}" if isinstance(error, DataError) else str(error)
-        writer.event("warning", "items", f"the items count not: {told}")
+        writer.event("warning", "items", f"its items are not used: {told}")
 
 
 def _scores(
