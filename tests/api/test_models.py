@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import ablata
-from ablata.base.errors import SettingsError
+from ablata.base.errors import RecordError, SettingsError
 from ablata.models.classification.digits_net import DigitsNet
 
 OWN_NET = """
@@ -38,6 +38,21 @@ def test_a_trained_network_is_loaded_scored_and_handed_on(quick: ablata.Recipe, 
     assert torch.equal(ablata.load_model(place).outputs(images), model.outputs(images))
     with pytest.raises(SettingsError, match="onnx, pt2, torchscript, openvino, hub"):
         ablata.export(run.run, "caffe")
+
+
+def test_a_runs_folder_stands_for_it_in_any_lab_and_makes_none(
+    quick: ablata.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ablata.train(quick)
+    monkeypatch.setenv("ABLATA_HOME", str(tmp_path / "other"))
+    monkeypatch.chdir(run.folder.parent.parent)
+    with pytest.raises(RecordError, match="fits no run of the lab"):
+        ablata.evaluate(run.run)
+    for place in (str(run.folder), f"runs/{run.run}"):
+        assert ablata.evaluate(place).scores == pytest.approx(run.scores)
+        assert ablata.run(place).run == run.run
+        assert ablata.load_model(place).facts["run"] == run.run
+    assert not (tmp_path / "other").exists()
 
 
 def test_images_are_predicted_from_files_or_folders(quick: ablata.Recipe, tmp_path: Path) -> None:

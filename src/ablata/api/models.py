@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from ablata.api.opening import open_ledger, warn
+from ablata.api.opening import lab_of_run, warn
 from ablata.api.rows import ResultRows, html_table
 from ablata.base.errors import SettingsError, listing, suggestion
 from ablata.base.files import refuse_other_kind
@@ -41,7 +41,7 @@ def load_model(
     `.prepared(...)` normalises images as in training, `.outputs(...)` runs prepared ones through the network.
 
     Args:
-        model: a run's id or a beginning of it, an exported folder, or the name of an export.
+        model: a run's id, a beginning of it or its folder, an exported folder, or the name of an export.
         checkpoint: of a run, the `last` or the `best` checkpoint.
         trust_code: run code that came with an imported study, or with a folder exported elsewhere.
         say: called with a line about the user's code that is run; by default a warning.
@@ -50,8 +50,8 @@ def load_model(
     Raises:
         UserError: nothing has that name, or what has it is damaged.
     """
-    with open_ledger(ledger, create=False) as opened:
-        return find_model(opened, str(model), checkpoint, trust=trust_code, say=say)
+    with lab_of_run(model, ledger) as (opened, name):
+        return find_model(opened, name, checkpoint, trust=trust_code, say=say)
 
 
 def predict(
@@ -183,7 +183,7 @@ def evaluate(
     """Score the model of a run again: totals, and every class. The scores are kept with the run.
 
     Args:
-        run: its id, or a beginning of it.
+        run: its id, a beginning of it, or its folder.
         overrides: where things are, such as `{"data.root": "/mnt/images"}`; nothing that makes another model.
         protocols: how to score; None: as the recipe does.
         split: what to score on.
@@ -200,9 +200,9 @@ def evaluate(
     Raises:
         UserError: no such run or checkpoint, or the data at hand does not fit it.
     """
-    with open_ledger(ledger, create=False) as opened:
+    with lab_of_run(run, ledger) as (opened, name):
         return evaluate_run(
-            opened, run, override_texts(overrides), protocols=protocols, split=split, which=checkpoint,
+            opened, name, override_texts(overrides), protocols=protocols, split=split, which=checkpoint,
             weights=weights, save_to=None if save_predictions is None else Path(save_predictions),
             score_threshold=score_threshold, trust_code=trust_code, say=say,
         )  # fmt: skip
@@ -224,7 +224,7 @@ def export(
     """Write a trained network for use elsewhere, and compare what was written with it.
 
     Args:
-        model: a run's id or a beginning of it, or an exported folder.
+        model: a run's id, a beginning of it or its folder, or an exported folder.
         format: `onnx`, `pt2` (torch.export), `torchscript`, `openvino`, or `hub` (a folder that ablata loads).
         output: file or folder to write; None: RECIPE-RUN here, or of `hub` in the lab's home.
         checkpoint: of a run, `last` or `best`.
@@ -254,8 +254,8 @@ def export(
             do=f"leave them out, or use one of {listing(GRAPHS)}",
         )
     files = [one.file for one in find_input_files([Path(path) for path in images])] if images else []
-    with open_ledger(ledger, create=False) as opened:
-        found = find_model(opened, str(model), checkpoint, trust=trust_code, say=say)
+    with lab_of_run(model, ledger) as (opened, run):
+        found = find_model(opened, run, checkpoint, trust=trust_code, say=say)
         found = found if size is None else found.with_size(size)
         found = found.with_free_size() if free_size else found
         name = export_name(found)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablata.base.printable import printable
+from ablata.records.home import LEDGER_FILE, RUNS_FOLDER
 from ablata.records.ledger import Ledger
 
 
@@ -25,6 +26,24 @@ def open_ledger(ledger: Ledger | None, *, create: bool = True) -> Iterator[Ledge
         return
     with Ledger(create=create) as own:
         yield own
+
+
+@contextmanager
+def lab_of_run(run: str | Path, ledger: Ledger | None) -> Iterator[tuple[Ledger, str]]:
+    """Yield the ledger that a run is looked for in, as `open_ledger` does, and the run's id.
+
+    Args:
+        run: its id, or a beginning; or its folder, HOME/runs/ID, whose lab is opened if no ledger is given.
+        ledger: the ledger, or None for the lab's.
+    """
+    folder = Path(run).expanduser().absolute()
+    home = folder.parent.parent
+    if ledger is None and folder.parent.name == RUNS_FOLDER and folder.is_dir() and (home / LEDGER_FILE).exists():
+        with Ledger(home=home, create=False) as own:
+            yield own, folder.name
+        return
+    with open_ledger(ledger, create=False) as opened:
+        yield opened, str(run)
 
 
 def warn(line: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from ablata.api.opening import LedgerAddress, open_ledger
+from ablata.api.opening import LedgerAddress, lab_of_run, open_ledger
 from ablata.api.rows import ResultRows, html_table
 from ablata.base.errors import SettingsError, listing, suggestion
 from ablata.base.files import PAGE, refuse_other_kind, write_text
@@ -171,14 +171,14 @@ def run(run: str, *, ledger: Ledger | None = None) -> RunResult:
     """Return a run of the ledger.
 
     Args:
-        run: its id, or a beginning that no other run shares.
+        run: its id, a beginning that no other run shares, or its folder.
         ledger: where it is; None: the lab's own.
 
     Raises:
         RecordError: no run has that id, or several begin with it.
     """
-    with open_ledger(ledger, create=False) as opened:
-        return RunResult(opened.runs.get(run), LedgerAddress.of(opened))
+    with lab_of_run(run, ledger) as (opened, name):
+        return RunResult(opened.runs.get(name), LedgerAddress.of(opened))
 
 
 def find_runs(

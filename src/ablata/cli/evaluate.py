@@ -21,7 +21,7 @@ _WIDEST = 12
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
+    run: Annotated[str, typer.Argument(help="A run's id, a beginning of it, or its folder.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(

@@ -12,7 +12,7 @@ from ablata.cli.console import note, out
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="A run's id, or a beginning of it; or an exported folder.")],
+    run: Annotated[str, typer.Argument(help="A run's id, a beginning of it, or its folder; or an exported folder.")],
     format: Annotated[
         str,
         typer.Option(

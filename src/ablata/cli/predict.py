@@ -12,7 +12,9 @@ from ablata.cli.console import note, out, print_json
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="A run's id, an exported folder, or the name of an export.")],
+    model: Annotated[
+        str, typer.Argument(help="A run's id or its folder, an exported folder, or the name of an export.")
+    ],
     images: Annotated[
         list[Path],
         typer.Argument(metavar="IMAGE...", help="Image files, or folders of them; videos too for a segmenter."),

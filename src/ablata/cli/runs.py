@@ -75,7 +75,7 @@ def list_runs(
 
 @app.command("show")
 def show_run(
-    run: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
+    run: Annotated[str, typer.Argument(help="A run's id, a beginning of it, or its folder.")],
     output: Annotated[
         Path | None, typer.Option(help="Write an HTML page here, with scores, curves and predictions.")
     ] = None,
