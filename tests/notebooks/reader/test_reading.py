@@ -320,6 +320,12 @@ def test_what_is_set_is_no_score() -> None:
     assert scores_by_name(trial.scores) == {"score": 71.25}
 
 
+def test_memory_size_and_speed_are_no_scores() -> None:
+    for text in ("acc 77.0, 3.2 GB", "acc 77.0, 12.5 M", "acc 77.0, 45 fps", "acc 77.0 / 4.5 GiB"):
+        (trial,) = read_text(text).trials
+        assert scores_by_name(trial.scores) == {"acc": 77.0}, text
+
+
 def test_figures_in_a_row_and_behind_an_arrow_are_scores() -> None:
     assert trials(
         "baseline 71.2 93.1\nwide    72.4   93.5\n+ mixup: 71.2 93.4\nlr 0.1 -> 71.5\nema -> 71.6 93.6\n"

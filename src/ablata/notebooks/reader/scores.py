@@ -15,7 +15,8 @@ from ablata.notebooks.reader.model import NotedScore
 Span = tuple[int, int, NotedScore]
 """Start and end of a score in its line, and the score."""
 
-_NOT_IN_WORD = r"(?![A-Za-z0-9_^]|[.\-×]\d|\.[A-Za-z])"
+_NOT_IN_WORD = r"(?![A-Za-z0-9_^]|[.\-×]\d|\.[A-Za-z]|\s(?:[MGmg]i?[Bb]?|fps|FPS)\b)"
+"""What a score never stands before: the rest of a word, or a unit of memory, size or speed."""
 FIGURE = rf"(?:\d{{1,3}}\.\d+|\d{{1,3}}(?![\w\u4e00-\u9fff])|\bnan\b|\binf\b){_NOT_IN_WORD}\s?%?"
 _JOIN = r"\s*[/,，、]+\s*"
 _GROUP = rf"{FIGURE}(?:{_JOIN}{FIGURE})*"
