@@ -186,6 +186,16 @@ def cut(series: SeriesView, points: int) -> SeriesView:
     return replace(series, x=series.x[:points], y=series.y[:points])
 
 
+def test_a_caption_speaks_of_a_correction_and_a_margin_where_there_is_one(example: StudyView) -> None:
+    first, second = replace(example.arms[1], corrected=0.4), replace(example.arms[1], corrected=None)
+    told, untold = (
+        replace(example, margin=margin, arms=(example.arms[0], arm)) for margin, arm in ((0.3, first), (None, second))
+    )
+    for page, is_told in ((study_page(told), True), (study_page(untold), False)):
+        assert ("Corrected: what it probably is" in page) is is_told
+        assert ("Band: the margin" in page) is is_told
+
+
 def test_arms_of_equal_cost_share_a_bar(example: StudyView) -> None:
     cost = cost_bars(example)
     assert cost is not None

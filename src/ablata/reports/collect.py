@@ -197,7 +197,7 @@ def study_view(
         code_notes=code_notes(placed),
         impossible=_impossible(study),
         time_notes=(
-            *time_notes(order, placed, study.load, forked="fork" in study.row.spec),
+            *(time_notes(order, placed, study.load, forked="fork" in study.row.spec) if factorial is None else ()),
             *data_notes(placed, study.control),
             *apart_notes(study.apart, study.rule.seeds, study.seeds.stop),
             *_without_items(ledger, study),

@@ -52,9 +52,10 @@ def study_sections(view: StudyView, *, curves: Sequence[Section] | None = None) 
         what = "the cells with the change minus those without" if view.factorial else "arm minus control"
         caption = (
             f"Sign: the effect, {what}; its shape tells the verdict. Line: its interval, which holds for all "
-            "arms and all looks together. Small dots: the difference at each seed, hollow where arm and control ran on "
-            "different machines. Band: the margin, within which differences do not matter."
+            f"{_judged(view)} and all looks together. Small dots: the difference at each seed, hollow where arm and "
+            "control ran on different machines."
         )
+        caption += " Band: the margin, within which differences do not matter." if view.margin is not None else ""
         wide, narrow = forest(view, ident="forest-wide"), forest(view, width=336, ident="forest-narrow")
         sections.append(FigureSection(title="Effects", ident="effects", wide=wide, narrow=narrow, caption=caption))
     if told := standing_words(view):
@@ -163,20 +164,26 @@ def _verdict_row(view: StudyView, arm: ArmView, figures: Figures, costs: Iterabl
 def _verdict_caption(view: StudyView, *, has_costs: bool) -> str:
     if view.pick is not None:
         caption = (
-            "Effect: expected difference to the control, drawn toward 0 as far as few runs leave it open. Best: how "
+            "Expected effect: difference to the control, drawn toward 0 as far as few runs leave it open. Best: how "
             f"probable it is that the setting is the best of these. {view.metric.name}: mean over its runs with its "
             "95% interval."
         )
     else:
         what = "mean of the cells with a change minus that of those without" if view.factorial else "arm minus control"
-        caption = (
-            f"Effect: {what}, with an interval that holds for all arms and all looks together, and corrected for being "
-            "shown because it was large, where it was called better or worse. "
-            f"{view.metric.name}: mean over seeds with its 95% interval."
-        )
+        caption = f"Effect: {what}, with an interval that holds for all {_judged(view)} and all looks together. "
+        if any(arm.corrected is not None for arm in view.arms):
+            caption += (
+                "Corrected: what it probably is, since one that is called better or worse is shown for being large. "
+            )
+        mean = "mean of the cells with the change" if view.factorial else "mean over seeds with its 95% interval"
+        caption += f"{view.metric.name}: {mean}."
     if has_costs:
         caption += " Time, memory and FLOPs: the control's own, then each arm relative to it; times are of one launch."
     return caption + "".join(f" {note}" for note in (*reading_words(view), *view.time_notes))
+
+
+def _judged(view: StudyView) -> str:
+    return "changes" if view.factorial else "arms"
 
 
 def _beside(arm: ArmView, figures: Figures) -> str:
