@@ -172,10 +172,15 @@ class Wrong(SimpleRecipe):
     def metric(self) -> Metric:
         return Metric("mae", higher_is_better=False, unit="")
 
+    def describe(self, output: Any) -> Any:
+        return {"number": 1.5, "tensor": {"angle": output}}.get(self.mistake, {"angle": float(output)})
+
 
 @pytest.mark.parametrize(
     ("mistake", "words"),
     [
+        ("number", "describe must return a dict\n  found: float"),
+        ("tensor", "numbers, texts and lists\n  found: .*Tensor is not JSON"),
         ("class", "build_model must return an nn.Module\n  found: Wrong returned a str"),
         ("input", "must take a batch\n  found: RuntimeError: .*mat1 and mat2"),
         ("loss", "compute_loss must return scalars"),

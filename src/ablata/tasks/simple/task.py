@@ -24,6 +24,7 @@ predict` and `ablata export` come with it.
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -205,16 +206,20 @@ class SimpleTask(Task[CollatedBatch]):
         return _example(self.recipe, self.datasets)
 
     def check(self, batch: CollatedBatch) -> Sequence[str]:
-        """Run network, loss and metrics on two samples and refuse what they return if it does not fit.
+        """Run network, loss, metrics and description on two samples and refuse what they return if it does not fit.
 
         Raises:
-            SettingsError: something fails, or is no scalar, or not a value a sample.
+            SettingsError: something fails, or is no scalar, or not a value a sample, or no dict that JSON can hold.
         """
+        from ablata.tasks.simple.visuals import first
+
         part = batch.rows(0, 2)
         with self._probing():
             outputs = self.model(self.recipe.model_input(part.values))
             terms = self._terms(outputs, part.values)
             metrics = self.recipe.compute_metrics(outputs, part.values)
+            described = self.recipe.describe(first(outputs))
+        _check_description(described)
         for name, term in terms.items():
             if not isinstance(term, Tensor) or term.ndim:
                 raise SettingsError(
@@ -303,7 +308,7 @@ class SimpleTask(Task[CollatedBatch]):
             raise
         except Exception as error:
             raise SettingsError(
-                f"Network, loss and metrics of {type(self.recipe).__name__} must take a batch",
+                f"Network, loss, metrics and description of {type(self.recipe).__name__} must take a batch",
                 found=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
                 do="see where with ablata --debug",
             ) from error
@@ -320,6 +325,20 @@ class SimpleTask(Task[CollatedBatch]):
     def _terms(self, outputs: Any, batch: Any) -> dict[str, Tensor]:
         loss = self.recipe.compute_loss(outputs, batch)
         return dict(loss) if isinstance(loss, Mapping) else {"loss": loss}
+
+
+def _check_description(described: Any) -> None:
+    try:
+        json.dumps(described)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            "describe must return a dict of numbers, texts and lists", found=str(error),
+            do="turn tensors into numbers with float() or .tolist()",
+        ) from None  # fmt: skip
+    if not isinstance(described, dict):
+        raise SettingsError(
+            "describe must return a dict", found=type(described).__name__, do='name what it returns: {"angle": ...}'
+        )
 
 
 def _with_sum(terms: dict[str, Tensor]) -> dict[str, Tensor]:
