@@ -11,12 +11,15 @@ import pytest
 
 from ablata.base.errors import SettingsError
 from ablata.records import Ledger
+from ablata.records.moving.exporting import export_study
+from ablata.records.moving.importing import import_study
 from ablata.reports.collect import study_view
 from ablata.reports.html import study_page
 from ablata.reports.markdown import study_markdown
 from ablata.studies.asking.naming import against_itself
 from ablata.studies.assess import assess
 from ablata.studies.identity import new_run, record_environment
+from ablata.studies.imported import check_study
 from ablata.studies.launch import create
 from ablata.studies.study import Study
 
@@ -70,3 +73,8 @@ def test_the_command_line_runs_it(
         said = capfd.readouterr()
         assert (end.value.code or 0) == code, said.err
         assert words in said.out + said.err
+    with Ledger() as ledger, Ledger(home=tmp_path / "other") as other:
+        (study,) = ledger.studies.all()
+        export_study(ledger, study.name, tmp_path / "aa.ablata")
+        import_study(other, tmp_path / "aa.ablata", check_study)
+        assert study_markdown(study_view(other, study.name)) == study_markdown(study_view(ledger, study.name))

@@ -13,6 +13,7 @@ from ablata.records import Ledger
 from ablata.records.rows import RunRow
 from ablata.reports.collect import study_view
 from ablata.reports.html import study_page
+from ablata.reports.markdown import study_markdown
 from ablata.reports.terminal import study_report
 from ablata.studies.assess import assess
 from ablata.studies.identity import new_run, record_environment
@@ -86,6 +87,7 @@ def test_a_setting_that_breaks_a_guardrail_gets_no_further_run_and_is_not_taken(
     assert "wide" not in {arm.name for arm, _ in next_arms(columns, cells, values, spec, 9, 3)}
     looked = assess(ledger, study.name)
     ledger.studies.add_look(study.name, looked.rows, looked.as_look())
+    assert "**best**" in study_markdown(study_view(ledger, study.name))
     page = study_page(study_view(ledger, study.name))
     for words in ("Take <strong>slow</strong> so far", "of keeping each: loss +10% over 99%", "keep them: wide."):
         assert words in page, page[page.find("Take ") :][:600]

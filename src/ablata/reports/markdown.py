@@ -64,7 +64,8 @@ def study_markdown(view: StudyView) -> str:
     better = "higher" if metric.higher_is_better else "lower"
     blocks.append(escape(f"{metric.name}{scored}; {better} is better. Rule: {rule_words(view)}."))
     blocks += map(escape, test_words(view))
-    blocks.append("\n".join(f"- {SIGNS[word]} **{word}**: {escape(meaning)}" for word, meaning in glossary(view)))
+    terms = ((f"{SIGNS[word]} " if word in SIGNS else "", word, meaning) for word, meaning in glossary(view))
+    blocks.append("\n".join(f"- {sign}**{word}**: {escape(meaning)}" for sign, word, meaning in terms))
     if view.commands:
         fence = "`" * (1 + max([2, *(len(run) for command in view.commands for run in re.findall("`+", command))]))
         blocks.append("\n".join((f"{fence}sh", *map(clean, view.commands), fence)))

@@ -122,7 +122,7 @@ def _check_look(file: StudyFile, result: dict[str, Any], names: list[str]) -> No
     # A study that got arms later has looks at fewer of them.
     if (
         read.arms != names[: len(read.arms)]
-        or not read.arms
+        or (names and not read.arms)
         or any(not 1 <= column <= len(names) for column in columns)
     ):
         raise _wrong(file, f"a look at the arms {read.arms}, columns {columns}")

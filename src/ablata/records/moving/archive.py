@@ -196,7 +196,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
             raise RecordError(
                 "An exported study must be there",
                 found=f"no file {path}",
-                do="ablata study export NAME --output FILE writes one",
+                do="ablata study export NAME FILE writes one",
             ) from error
         except UNREADABLE as error:
             raise RecordError(
