@@ -22,6 +22,7 @@ from ablata.records.moving.archive import write_archive
 from ablata.records.rows import LoopRun
 from ablata.reports.collect_runs import run_views
 from ablata.reports.loops.words import results_tsv
+from ablata.studies.loops.running import RunTrainer
 
 
 def train(seed: int, gain: float = 0.0, noise: float = 0.1, fail: bool = False) -> dict[str, float]:
@@ -181,6 +182,10 @@ def test_a_proposal_is_judged_against_the_best_there_is_when_it_is_decided(
     assert (late.outcome, tune.view.proposals[1].against) == ("discard", 2)
 
 
+def _interrupted(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_the_gain_is_confirmed_by_fresh_runs_and_the_loop_is_read_as_a_log(
     loop: Callable[..., ablata.Loop], tmp_path: Path
 ) -> None:
@@ -188,7 +193,14 @@ def test_the_gain_is_confirmed_by_fresh_runs_and_the_loop_is_read_as_a_log(
     with pytest.raises(SettingsError, match="must have kept a change"):
         tune.confirm()
     tune.try_({"gain": 2.0}, "more\tand more")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RunTrainer, "ended", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tune.confirm(2)
+    (left,) = {one.seed for one in _runs(tmp_path) if one.role == "confirm"}
     found = tune.confirm(4)
+    seeds = [one.seed for one in _runs(tmp_path) if one.role == "confirm"]
+    assert sorted(seeds) == sorted([*range(left, left + 4)] * 2), "it goes on with the seed that it was killed at"
     assert (found.start_runs, found.gain.runs) == (4, 4)
     assert abs(found.gain.value - 2) < 0.3
     count = tune.view.runs

@@ -277,6 +277,7 @@ def run(request: Request, run_id: str) -> HTMLResponse:
     sections += run_sections(shown) if shown is not None else ()
     sections += [_events(lab, row), *_files(lab, row), *_log(lab, row), _settings(lab, row)]
     uses = lab.ledger.studies.uses([row]).get(row.id, ())
+    loops = lab.ledger.loops.uses([row]).get(row.id, ())
     sections.append(_actions(lab, row, uses))
     facts = [
         ("state", row.shown_state + (f", attempt {row.attempt}" if row.attempt > 1 else "")),
@@ -285,6 +286,7 @@ def run(request: Request, run_id: str) -> HTMLResponse:
         ("memory", quantity(cost_of(row).memory, "B")),
         ("worker", row.owner or ""),
         ("studies", ", ".join(f"{study}: {arm}" for study, arm in uses)),
+        ("loops", ", ".join(f"{loop}: {proposal}" for loop, proposal in loops)),
         ("started from", row.parent or ""),
         ("begun" if row.started else "asked for", ago(row.started or row.created)),
     ]
@@ -297,6 +299,7 @@ def run(request: Request, run_id: str) -> HTMLResponse:
         links=(
             ("all runs", "/runs"),
             *((study, address("studies", study)) for study in lab.ledger.runs.studies_of(row.id)),
+            *((loop, address("loops", loop)) for loop in dict(loops)),
         ),
     )
     return page(request, header, sections)

@@ -51,9 +51,14 @@ def confirm(
     made, runner = trainers or Trainers(), RunTrainer(ledger, say)
     say(_cost_words(scores, best, seeds[:count]))
     for seed in seeds[:count]:
-        for number, who in ((0, "start"), (best, "best")):
-            trainer = made.of(rows[number])
-            run = ledger.loops.enqueue(name, number, "confirm", runner.identity(trainer, seed))
+        sides = [(number, who, made.of(rows[number])) for number, who in ((0, "start"), (best, "best"))]
+        # The best first: by its runs a confirmation that was killed knows its seeds.
+        asked = {
+            number: ledger.loops.enqueue(name, number, "confirm", runner.identity(trainer, seed))
+            for number, _, trainer in reversed(sides)
+        }
+        for number, who, trainer in sides:
+            run = asked[number]
             if run.state != "completed":
                 run = runner.ended(trainer, run)
                 value = LoopScores(ledger, name).groups.get((number, "confirm"), {}).get(seed)
