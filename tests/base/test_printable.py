@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablata.base.printable import printable, uncolored
+from ablata.base.printable import printable, terminal_text, uncolored
 
 
 def test_control_characters_become_their_escapes_and_lines_stay() -> None:
@@ -26,3 +26,13 @@ def test_colors_and_titles_of_a_terminal_are_left_out() -> None:
         ("[31m is text", "[31m is text"),
     ):
         assert uncolored(said) == plain
+
+
+def test_a_progress_bar_is_its_last_state_and_lines_of_other_systems_are_lines() -> None:
+    for said, left in (
+        ("10%\r50%\r100%\ndone\r\n", "100%\ndone\n"),
+        ("a\r\nb\r\n", "a\nb\n"),
+        ("loss 1\r\x1b[32mloss 2\x1b[0m\r", "loss 2"),
+        ("a\tb", "a\tb"),
+    ):
+        assert terminal_text(said) == left

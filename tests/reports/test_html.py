@@ -118,6 +118,10 @@ def test_everything_from_users_is_escaped(example: StudyView) -> None:
         ElementTree.fromstring(image)
 
 
+def test_tabulators_and_line_ends_stay_in_a_page_and_other_control_characters_do_not() -> None:
+    assert templates().from_string("{{ text }}").render(text="a\tb\nc\x07") == "a\tb\nc\ufffd"
+
+
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "//host/x", "/etc/passwd", "data:text/html,x", "\\\\host"])
 def test_a_link_leads_only_beside_the_page(example: StudyView, link: str) -> None:
     source = study_page(replace(example, runs=(RunView(id="a", seed=0, state="completed", link=link),)))

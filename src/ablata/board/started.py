@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ablata.base.errors import RecordError
 from ablata.base.files import write_text
-from ablata.base.printable import uncolored
+from ablata.base.printable import terminal_text
 from ablata.board.spawning import Spawner
 from ablata.records.processes import process_is_gone, worker_name
 
@@ -180,7 +180,7 @@ class Started:
             with (self._folder / f"{command.id}.log").open("rb") as log:
                 log.seek(0, os.SEEK_END)
                 log.seek(max(0, log.tell() - _MOST_BYTES))
-                return uncolored(log.read().decode("utf-8", "replace"))
+                return terminal_text(log.read().decode("utf-8", "replace"))
         except OSError:
             return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -42,6 +43,10 @@ class Header:
     links: tuple[tuple[str, str], ...] = ()
 
 
+_BETWEEN = re.compile(r"[^\n\t]+")
+"""What stands between line ends and tabulators, which a page may hold."""
+
+
 @cache
 def templates() -> Environment:
     """Return the Jinja environment of all pages: escaping always on, an unknown name is an error."""
@@ -58,7 +63,7 @@ def templates() -> Environment:
 
 
 def _without_control_characters(value: object) -> object:
-    return "\n".join(map(clean, value.split("\n"))) if type(value) is str else value
+    return _BETWEEN.sub(lambda text: clean(text[0]), value) if type(value) is str else value
 
 
 def page(header: Header, sections: Sequence[Section]) -> str:

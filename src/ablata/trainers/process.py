@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablata.base.errors import RunError, SettingsError
-from ablata.base.printable import uncolored
+from ablata.base.printable import terminal_text
 from ablata.records.processes import worker_name
 from ablata.trainers.gpu_memory import GpuMemory
 
@@ -236,7 +236,7 @@ def last_lines(output: Path, count: int = 15, most: int = 20_000) -> list[str]:
     with suppress(OSError), output.open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - most))
-        lines = uncolored(file.read().decode("utf-8", "replace")).splitlines()
+        lines = terminal_text(file.read().decode("utf-8", "replace")).splitlines()
         # Lines of ^ and ~ only point at a place in the line above.
         return [line.rstrip() for line in lines if line.strip(" ^~")][-count:]
     return []

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from ablata.base.errors import SettingsError, UserError
-from ablata.base.printable import uncolored
+from ablata.base.printable import terminal_text
 from ablata.base.quantities import NOTHING, counted, duration, quantity
 from ablata.board.curves import HUES, CurveChoice, curves_section
 from ablata.board.filters import COLUMNS, RunFacts, keys_of, parse_filter, values_of
@@ -367,7 +367,7 @@ def _log(lab: Lab, row: RunRow) -> list[Section]:
     with path.open("rb") as log:
         log.seek(0, os.SEEK_END)
         log.seek(max(0, log.tell() - _MOST_LOG))
-        text = uncolored(log.read().decode("utf-8", "replace"))
+        text = terminal_text(log.read().decode("utf-8", "replace"))
     return [OutputSection(title="Output", ident="output", text=text)] if text.strip() else []
 
 
