@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -164,3 +165,25 @@ def test_a_folder_digest_counts_names(tmp_path: Path) -> None:
     (tmp_path / "b").write_text("same")
     cache = tmp_path / "cache"
     assert folder_digest(tmp_path, [tmp_path / "a"], cache) != folder_digest(tmp_path, [tmp_path / "b"], cache)
+
+
+def test_a_zip_with_a_path_twice_or_one_that_no_disk_takes_is_refused_by_name(tmp_path: Path) -> None:
+    for number, (second, told) in enumerate(
+        (
+            (("set/a.png", b"other"), r"each path once\n.*set/a\.png in"),
+            (("set/a.png/b.png", b"below a file"), r"each path once\n.*set/a\.png/b\.png in"),
+            ((f"set/{'n' * 300}.png", b"long"), r"that the disk takes\n.*nnn\.png in .*File name too long"),
+            (("set/a.png", b"first"), ""),
+        )
+    ):
+        archive = tmp_path / f"{number}.zip"
+        with warnings.catch_warnings(), zipfile.ZipFile(archive, "w") as container:
+            warnings.simplefilter("ignore", UserWarning)
+            container.writestr("set/a.png", b"first")
+            container.writestr(*second)
+        if not told:
+            assert (unpacked(archive, tmp_path / "cache") / "set/a.png").read_bytes() == b"first"
+            continue
+        with pytest.raises(DataError, match=told):
+            unpacked(archive, tmp_path / "cache")
+    assert len(list((tmp_path / "cache/unpacked").iterdir())) == 1

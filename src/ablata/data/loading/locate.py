@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,8 +127,8 @@ def unpacked(archive: Path, cache: Path) -> Path:
     """Unpack a zip once into the cache folder, named by the digest of its content, and return the folder.
 
     Raises:
-        DataError: the file is no zip, is damaged or encrypted, holds links or paths that leave it, or does not fit on
-            the disk.
+        DataError: the file is no zip, is damaged or encrypted, holds links, a path twice or paths that leave it, or it
+            does not fit on the disk.
     """
     return build_once(cache / "unpacked" / file_digest(archive, cache)[:32], lambda draft: _unpack(archive, draft))
 
@@ -152,9 +154,22 @@ def _extract(container: zipfile.ZipFile, member: zipfile.ZipInfo, draft: Path, a
         target = inside(draft, member.filename)
     except UserError:
         raise DataError("Paths in a data zip must stay inside it", found=refused, do="pack it again") from None
-    if member.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with container.open(member) as source, target.open("wb") as sink:
-        shutil.copyfileobj(source, sink, 1 << 20)
+    try:
+        if member.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_file() and zlib.crc32(target.read_bytes()) == member.CRC:
+            return  # the same file twice has one meaning
+        with container.open(member) as source, target.open("xb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+    except FileExistsError:
+        do = "pack it again, with each path once, as a file or as a folder"
+        raise DataError("A data zip must hold each path once", found=refused, do=do) from None
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR):
+            raise
+        raise DataError(
+            "Paths in a data zip must be ones that the disk takes", found=f"{refused}: {error.strerror}",
+            do="rename that file, and pack it again",
+        ) from None  # fmt: skip
