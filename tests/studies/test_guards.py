@@ -13,6 +13,7 @@ from ablata.records import Ledger
 from ablata.reports.collect import study_view
 from ablata.reports.html import study_page
 from ablata.reports.words import verdict_words
+from ablata.studies.asking.naming import guarded
 from ablata.studies.assess import assess
 from ablata.studies.guards import parse_guard
 from ablata.studies.identity import new_run, record_environment
@@ -77,3 +78,11 @@ def test_guardrails_beside_other_designs_or_on_the_metric_are_refused(make_study
         make_study(guards=("seconds:+3%",), extendable=True)
     with pytest.raises(SettingsError, match="not of the metric"):
         make_study(guards=("val/plain/top1:-1",))
+
+
+def test_a_name_that_is_made_up_tells_guardrails_apart(make_study: Callable[..., Study]) -> None:
+    study = make_study(name="digits-1a2b3c")
+    one, two = (guarded(study, (f"seconds:+{percent}%",), named=False) for percent in (3, 5))
+    assert one.name != two.name
+    assert one.name.startswith("digits-1a2b3c-guarded-")
+    assert guarded(study, ("seconds:+3%",), named=True).name == "digits-1a2b3c"

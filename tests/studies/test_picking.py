@@ -18,7 +18,7 @@ from ablata.reports.terminal import study_report
 from ablata.studies.assess import assess
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.launch import create
-from ablata.studies.picking import PickValues, next_arms
+from ablata.studies.picking import PickValues, next_arms, refuse_small_budget
 from ablata.studies.study import Study
 
 End = Callable[..., None]
@@ -96,5 +96,7 @@ def test_a_setting_that_breaks_a_guardrail_gets_no_further_run_and_is_not_taken(
 def test_budgets_and_what_claims_are_refused(make_study: Callable[..., Study], ledger: Ledger) -> None:
     with pytest.raises(SettingsError, match="2 runs of the control and of every arm"):
         as_pick(make_study(), 6, ledger=ledger)
+    with pytest.raises(SettingsError, match=r"--budget 6s or more, for 9 runs"):
+        refuse_small_budget("a", 1, 3, seconds=0.6)
     with pytest.raises(SettingsError, match="has no margin"):
         make_study(pick=True, seeds=20, margin=1.0)

@@ -57,6 +57,8 @@ def test_splits_stand_in_a_column_or_in_folders(tmp_path: Path) -> None:
     root = _images(tmp_path / "column")
     rows = "".join(f"{n}.jpg,{n % 2},{('train', 'valid', 'test')[min(n // 3, 2)]}\n" for n in range(8))
     assert _listed(root, f"image,label,split\n{rows}") == (("0", "1"), {"train": 3, "val": 3, "test": 2})
+    with pytest.raises(DataError, match=r"data\.group_column must be a column"):
+        _listed(root, group_column="patient")  # nothing is drawn here, but scored images are grouped by it
     for split in ("train", "valid"):
         for number in range(4):
             draw(tmp_path / f"roboflow/{split}/{split}{number}.jpg", number + 10 * (split == "valid"), SIZE)

@@ -140,8 +140,9 @@ def divided(
         root: the set's folder.
 
     Raises:
-        DataError: nothing would be left to train on, or to score on.
+        DataError: nothing would be left to train on, or to score on, or no table has the column of the groups.
     """
+    rule.groups((), root)  # needed to draw, and to say which scored images belong together where nothing is drawn
     pool = [row for row, split in enumerate(splits) if split != "test"]
     made = list(splits)
     if rule.val_match is not None:

@@ -233,6 +233,7 @@ class MaskFolder(SplitRule, SegmentationFileSettings):
         Raises:
             DataError: nothing would be left to train on, or to score on.
         """
+        self.groups((), labelled.root)  # a column that is not there is refused where nothing is drawn, too
         samples = labelled.samples
         said = {sample.split for sample in samples}
         if self.val_match is None and {"train", "val"} <= said:
