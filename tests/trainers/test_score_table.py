@@ -141,11 +141,16 @@ def test_decimal_commas_repeated_rows_and_names_in_another_case_are_seen(tmp_pat
     assert any("Wide and wide are two arms" in note for note in given.notes)
 
 
-def test_the_example_of_a_score_is_never_a_rate_or_a_time(tmp_path: Path) -> None:
+def test_the_example_of_a_score_is_one_of_quality_on_held_out_data(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("arm,lr,epochs,val_acc,time_s\na,0.1,3,90,5\n")
-    with pytest.raises(DataError, match="for example --score val_acc"):
-        read_given(path)
+    for names in (
+        "lr,epochs,val_acc,time_s",
+        "train_loss,acc,eval_loss,val_acc",
+        "grad_norm,learning_rate,val_acc,loss",
+    ):
+        path.write_text(f"arm,{names}\na,0.1,3,90,5\n")
+        with pytest.raises(DataError, match="for example --score val_acc"):
+            read_given(path)
 
 
 def test_indexes_markdown_and_columns_of_spaces_are_read(tmp_path: Path, subtests: pytest.Subtests) -> None:

@@ -87,8 +87,12 @@ _LOWER = re.compile(
 _UNNAMED = re.compile(r"_|unnamed: ?\d+$", re.IGNORECASE)
 """What trackers keep for themselves, and the index of a data frame."""
 _NO_SCORE = re.compile(
-    r"(?:^|[^a-z])(?:lr|epochs?|steps?|iter(?:ation)?s?|time|seconds|seed|id|index|batch)", re.IGNORECASE
+    r"(?:^|[^a-z])(?:lr|learning rate|grad norm|epochs?|steps?|iter(?:ation)?s?|time|runtime|seconds?|seed|id|index|"
+    r"batch)",
+    re.IGNORECASE,
 )
+_QUALITY = re.compile(r"acc|top-?[15]|iou|m?ap(?:$|[^a-z])|f1|auc|dice|psnr|ssim|recall|precision", re.IGNORECASE)
+_HELD_OUT = re.compile(r"(?:^|[^a-z])(?:val|valid|validation|eval|test)(?:$|[^a-z])", re.IGNORECASE)
 
 
 def lower_is_better(name: str, lower: bool | None) -> bool:
@@ -110,8 +114,10 @@ def lower_is_better(name: str, lower: bool | None) -> bool:
     return bool(lower)
 
 
-def _is_no_score(name: str) -> bool:
-    return bool(_NO_SCORE.search(name.replace("_", " ")))
+def _unlikely(name: str) -> tuple[bool, bool, bool]:
+    """Return what a name lacks of a score that people judge by; the likeliest sorts first."""
+    plain = name.replace("_", " ")
+    return bool(_NO_SCORE.search(plain)), not _QUALITY.search(plain), not _HELD_OUT.search(plain)
 
 
 def choose_score(runs: Sequence[GivenRun], wanted: str | None) -> tuple[str, tuple[str, ...]]:
@@ -128,7 +134,7 @@ def choose_score(runs: Sequence[GivenRun], wanted: str | None) -> tuple[str, tup
     if wanted is None:
         if len(names) == 1:
             return names[0], (f"the score is {names[0]}, the only one there is",)
-        likely = sorted(names, key=_is_no_score)[:1]
+        likely = sorted(names, key=_unlikely)[:1]
         raise DataError(
             "Say which score is to be judged",
             found=f"there are {listing(names[:12])}" if names else "no column of numbers",
