@@ -57,6 +57,27 @@ def test_a_run_of_it_is_scored_predicts_and_is_exported_from_another_folder(
     assert "data:image/jpeg;base64," in page
 
 
+def test_what_fails_in_it_is_told_with_its_line_before_anything_is_recorded(
+    ablata: Ablata, own: Path, subtests: pytest.Subtests
+) -> None:
+    broken = {
+        "        return len(self.": "        raise KeyError('samples')\n        return len(self.",
+        "        angle = torch.rand": "        angle = missing.rand",
+        "[nn.Flatten(), nn.Linear(64": "[nn.Flatten(), nn.Linear(65",
+    }
+    study = ("--recipe", "PART", "--arm", "wide:width=9", "--seeds", "3", "--margin", "1")
+    for number, (before, after) in enumerate(broken.items()):
+        file = own.parent / f"broken{number}.py"
+        assert before in EXAMPLE.read_text(), before
+        file.write_text(EXAMPLE.read_text().replace(before, after))
+        for command in (("train", "PART", *QUICK), ("study", "plan", *study), ("study", "run", *study)):
+            with subtests.test(before, command=command[:2]):
+                answer = ablata(*(word.replace("PART", f"{file}:angle") for word in command))
+                assert (answer.status, "Traceback" in answer.err) == (2, False), answer.err
+    assert ablata("recipes", "show", f"{own.parent}/broken2.py:angle").status == 2
+    assert json.loads(ablata("runs", "list", "--json").out) == []
+
+
 @pytest.mark.slow
 def test_a_study_of_it_ends_in_a_verdict(ablata: Ablata, own: Path) -> None:
     answer = ablata(

@@ -44,6 +44,7 @@ def show_recipe(
     ] = False,
 ) -> None:
     """Show a recipe: description, every setting, and its size."""
+    from ablata.base.parts import users_mistakes
     from ablata.base.settings import as_text, expand, json_schema, settings_hash
     from ablata.recipes.index import load_recipe, recipe_text
 
@@ -57,7 +58,8 @@ def show_recipe(
     if text := recipe_text(recipe):
         out.print(Text(text), end="\n\n")
     out.print(Text(as_text(made)))
-    size = made.complexity()
+    with users_mistakes(made, "be built and take an image"):
+        size = made.complexity()
     out.print(Text(f"hash {settings_hash(made)}"))
     out.print(
         Text(

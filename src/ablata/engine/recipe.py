@@ -16,6 +16,7 @@ from pydantic import Field, create_model, model_validator
 
 from ablata.base.errors import SettingsError
 from ablata.base.metric import Metric
+from ablata.base.parts import users_mistakes
 from ablata.base.settings import INCIDENTAL, Settings, expand, placed, restore, settings_hash
 from ablata.base.user_code import CodeFolder
 from ablata.data.loading.loaders import refuse_less_than_a_batch
@@ -328,7 +329,8 @@ class Recipe(Settings):
         Raises:
             DataError: it does not, or is missing or damaged.
         """
-        count = self.training_samples(cache)
+        with users_mistakes(self, "give their samples"):
+            count = self.training_samples(cache)
         if count is not None:
             refuse_less_than_a_batch(count, self.train.batch_size)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import listing
+from ablata.base.parts import users_mistakes
 from ablata.base.quantities import duration
 from ablata.studies.study import CONTROL, Study
 from ablata.trainers.any import Outside
@@ -40,7 +41,8 @@ def common_beginnings(study: Study, cache: Path) -> dict[str, Any]:
     control = study.recipes[CONTROL]
     if study.fork == "never" or isinstance(control, Outside) or control.parent() is not None or study.aa:
         return {}
-    samples = control.training_samples(cache)
+    with users_mistakes(control, "give their samples"):
+        samples = control.training_samples(cache)
     if samples is None:
         return {}
     from ablata.engine.forking import acts_from, planned_steps

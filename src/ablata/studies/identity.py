@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ablata.base.errors import DataError, SettingsError, UserError
 from ablata.base.home import lab_cache
 from ablata.base.imported_files import files_digest, module_files
-from ablata.base.parts import user_modules
+from ablata.base.parts import user_modules, users_mistakes
 from ablata.base.settings import expand, files_named, placed, restore, settings_hash
 from ablata.base.user_code import CodeFolder, references
 from ablata.recipes.index import load_recipe, restore_recipe
@@ -31,6 +31,9 @@ from ablata.trainers.process import refuse_missing_program
 
 if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe
+
+_GIVE = "give their samples"
+"""What is tried with a data set of the user's, for messages."""
 
 
 def cache_folder(ledger: Ledger) -> Path:
@@ -232,7 +235,9 @@ def data_of(ledger: Ledger, recipe: Recipe | Outside) -> str:
         return outside_data(recipe)
     if ledger.files.url is not None:
         ledger.files.bring_named(json.dumps(expand(recipe)))
-    return recipe.data_fingerprint(cache_folder(ledger)) + (recipe.start.mark() if recipe.start is not None else "")
+    with users_mistakes(recipe, _GIVE):
+        digest = recipe.data_fingerprint(cache_folder(ledger))
+    return digest + (recipe.start.mark() if recipe.start is not None else "")
 
 
 def data_again(recipe: Recipe, run: RunRow, cache: Path) -> str:
@@ -242,7 +247,8 @@ def data_again(recipe: Recipe, run: RunRow, cache: Path) -> str:
         UserError: the data is missing or damaged.
     """
     mark = "-" + run.data.rpartition("-")[2] if recipe.start is not None and recipe.start.run is not None else ""
-    return recipe.data_fingerprint(cache) + mark
+    with users_mistakes(recipe, _GIVE):
+        return recipe.data_fingerprint(cache) + mark
 
 
 def outside_data(recipe: Outside) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ablata.base.parts import users_mistakes
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.measuring import measure
 from ablata.engine.recipe import Recipe
@@ -26,11 +27,11 @@ def time_steps(recipe: Recipe, cache: Path, threads: int | None = None) -> tuple
         Seconds of a whole run, its peak memory in bytes, and how many steps were timed.
 
     Raises:
-        UserError: the recipe cannot be built.
+        UserError: the recipe cannot be built, or a part of the user's own fails.
     """
     recipe = recipe.effective()
     threads = threads or torch.get_num_threads()
-    with _threads(min(threads, recipe.compute.threads or threads)):
+    with _threads(min(threads, recipe.compute.threads or threads)), users_mistakes(recipe, "be timed"):
         cost = measure(recipe, 0, RunContext(choose_device(recipe.compute.device), cache))
     seconds = cost.total * cost.step + cost.evaluations * cost.evaluation
     if recipe.train.minutes is not None:
