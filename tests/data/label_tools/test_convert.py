@@ -291,3 +291,14 @@ def test_a_map_with_shared_ids_is_told_to_lose_the_way_back(tmp_path: Path) -> N
     back, done = _converted(new, Conversion(replace(merged), reverse=True), "back")
     assert "several values of the label map have one id: the first of these values is written" in done.notices
     assert set(np.unique(np.stack(list(_masks(back).values()))).tolist()) == {0, 128, 145}
+
+
+def test_an_image_that_is_a_link_to_nowhere_is_refused_by_name_and_nothing_is_written(tmp_path: Path) -> None:
+    root = _painted(tmp_path / "set")
+    image = sorted((root / "images").rglob("*.png"))[0]
+    for goal in (image, tmp_path / "nowhere.png"):
+        image.unlink()
+        image.symlink_to(goal)
+        with pytest.raises(DataError, match=f"must be readable\n.*{image.name}"):
+            _converted(root, Conversion(PAINTED))
+        assert not (tmp_path / "new").exists()

@@ -3,13 +3,13 @@ them."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from ablata.base.files import write_text
 from ablata.data.formats.places import relative
 from ablata.data.formats.shapes import Shapes
 from ablata.data.formats.writing import Written
+from ablata.data.io.walk import copy_file
 from ablata.data.labels.class_lists import map_of
 from ablata.data.labels.map import MAP_FILE
 from ablata.data.loading.cache import build_once, require_space
@@ -47,7 +47,7 @@ def convert_masks(settings: Shapes, cache: Path, output: Path) -> Written:
                 label = (draft / "labels" / split / name).with_suffix(".png")
                 for source, target in ((pair.image, draft / "images" / split / name), (pair.mask, label)):
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(source, target)
+                    copy_file(source, target)
             done.images[split] = len(pairs)
         write_text(draft / MAP_FILE, map_of(found.table, MAP_FILE).as_text())
 

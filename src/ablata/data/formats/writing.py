@@ -5,7 +5,6 @@ A number is written with few digits where it had few, else with all of them: the
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from ablata.base.errors import DataError, listing
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages
 from ablata.data.formats.places import relative
+from ablata.data.io.walk import copy_file
 from ablata.data.loading.cache import build_once, require_space
 from ablata.data.loading.new_folder import refuse_place
 from ablata.structures.detection import Rle
@@ -156,7 +156,7 @@ def copy_image(image: KeptImage, folder: Path) -> Path:
     """Copy an image below a folder and return its place."""
     target = folder / image.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(image.file, target)
+    copy_file(image.file, target)
     return target
 
 

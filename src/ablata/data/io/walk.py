@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from ablata.base.errors import DataError, listing
+from ablata.base.errors import DataError, listing, reason
 
 
 def files_under(folder: Path) -> list[Path]:
@@ -60,6 +61,25 @@ def refuse_names(names: Iterable[str], place: Path) -> None:
 
 _LITTER = ("Icon\r",)
 """Written by systems into every folder: macOS's icon."""
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy the content of a file of a data set.
+
+    Raises:
+        DataError: it cannot be read, such as a link that leads nowhere or to itself.
+        OSError: the target cannot be written.
+    """
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        if error.filename != str(source):
+            raise
+        raise DataError(
+            "Every file of a data set must be readable",
+            found=f"{source}: {reason(error)}",
+            do="bring it back, or remove it",
+        ) from None
 
 
 def exists(file: Path) -> bool:

@@ -22,6 +22,7 @@ from ablata.base.quantities import counted
 from ablata.data.io.decode import RULES, ImageRules, open_image
 from ablata.data.io.headers import orientation_of, turned
 from ablata.data.io.masks import load_mask, open_mask
+from ablata.data.io.walk import copy_file
 from ablata.data.label_tools.accidents import divided
 from ablata.data.label_tools.scan import Tell, mapped, value_counts
 from ablata.data.label_tools.survey import name_of
@@ -134,7 +135,7 @@ def _write(
         for kind, source in (("images", sample.image), ("labels", written)):
             target = draft / kind / split / f"{name}{source.suffix}"
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target) if kind == "images" else source.rename(target)
+            copy_file(source, target) if kind == "images" else source.rename(target)
         done.pairs[split] += 1
     shutil.rmtree(unsorted)
     label_map = how.label_map if how.reverse else how.label_map.converted()
