@@ -16,7 +16,9 @@ from ablata.base.settings import settings_hash
 from ablata.engine.forking import acts_from
 from ablata.engine.recipe import Recipe
 from ablata.records import Ledger
+from ablata.records.questions.judged import load_of
 from ablata.reports.collect import study_view
+from ablata.reports.costs import time_notes
 from ablata.reports.html import study_page
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.launch import StudyRunner, create
@@ -61,6 +63,9 @@ def test_forks_score_as_whole_runs_and_cost_less(tmp_path: Path, late: Callable[
         assert shared == whole
         spec = ledger.studies.get("late").spec["fork"]
         assert spec["steps"] == {"control": 9, "no-drop": 9, "averaged": 8}
+        run = replace(ledger.studies.cells("late")[0].run, launch="one")
+        (note,) = time_notes(["control"], [("control", run)], load_of(run), forked=True)
+        assert note.startswith("Times are of a run's own part")
         assert "fork" not in other.studies.get("late").spec
         beginnings = ledger.studies.parents("late")
         assert sorted((run.cost or {})["steps"] for run in beginnings) == [8, 9]

@@ -32,7 +32,7 @@ def mean_seconds(runs: Sequence[RunRow]) -> float | None:
 def time_notes(
     arms: Sequence[str], placed: Sequence[tuple[str, RunRow]], load: Load | None, *, forked: bool
 ) -> tuple[str, ...]:
-    """Say which arms' times cannot be compared, and why.
+    """Say which arms' times cannot be compared, and why; of arms that share their first steps what their times are.
 
     Args:
         arms: their names, in order.
@@ -43,8 +43,9 @@ def time_notes(
     done = [(arm, run) for arm, run in placed if run.state == "completed"]
     timed = {arm for arm, run in done if load is not None and load_of(run) == load}
     left = [arm for arm in arms if arm in {name for name, _ in done} - timed]
+    own = ("Times are of a run's own part, after the beginning that it shares.",) if forked and timed else ()
     if not left:
-        return ()
+        return own
     whose = "The times of the runs" if not timed else f"The times of {listing(left)}"
     why = (
         "these runs were trained in another launch, or resumed in a second one, where the machine may have been busier"
@@ -53,7 +54,7 @@ def time_notes(
     )
     if forked:
         why = "these runs were trained from other steps on, in another launch, or resumed in a second one"
-    return (f"{whose} cannot be compared{' with the others' if timed else ''}: {why}.",)
+    return (*own, f"{whose} cannot be compared{' with the others' if timed else ''}: {why}.")
 
 
 def apart_notes(apart: Sequence[int], seeds: int, following: int) -> tuple[str, ...]:
