@@ -361,3 +361,15 @@ def test_an_image_that_does_not_decode_is_one_problem(tmp_path: Path) -> None:
     settings = write_coco(tmp_path)
     (tmp_path / "train/1.png").write_bytes(b"<html>")
     assert len(check_detection(settings, tmp_path / "c").problems) == 1
+
+
+def test_boxes_of_which_most_are_points_or_whole_images_are_told(tmp_path: Path) -> None:
+    for name, box, told in (("a", [9, 9, 1, 1], "at most a pixel"), ("b", [0, 0, WIDTH, HEIGHT], "whole images")):
+
+        def change(train: Tree, val: Tree, box: list[int] = box) -> None:
+            for one in train["annotations"]:
+                one["bbox"] = box
+
+        data = write_coco(tmp_path / name, change, masks=False).build(tmp_path / "c")
+        assert [note for note in data.notices if note.startswith("6 of 6 boxes of train.json are") and told in note]
+    assert not [note for note in write_coco(tmp_path / "c").build(tmp_path / "c").notices if "boxes of" in note]

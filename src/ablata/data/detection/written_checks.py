@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ablata.base.quantities import counted
 from ablata.data.detection.box_forms import ELSEWHERE, note_misread, overlap, refuse_misread
 from ablata.data.detection.checked_objects import checked_objects
 from ablata.data.detection.dataset import AnnotatedImage
@@ -42,7 +43,23 @@ def checked_images(
         by_id = {one.id: one for one in kept}
         own = tuple(by_id[number] for number in standing.ids.tolist()) if keep_written else ()
         entries.append(AnnotatedImage(image.where, image.size, standing, image.id, own))
+    _remark_odd(path, entries, findings)
     return entries, maskless
+
+
+def _remark_odd(path: str, entries: Sequence[AnnotatedImage], findings: Findings) -> None:
+    """Remark on boxes of which most are points, or whole images: they may be, and most often something went wrong."""
+    corners = np.concatenate([np.zeros((0, 4)), *(one.objects.boxes for one in entries)])
+    sizes = np.concatenate([np.zeros((0, 2)), *(np.tile(one.size, (len(one.objects), 1)) for one in entries)])
+    sides = corners[:, [3, 2]] - corners[:, [1, 0]]
+    points, whole = int((sides <= 1).any(1).sum()), int((sides >= sizes - 1).all(1).sum())
+    for number, what in ((points, "at most a pixel wide or high: are they points?"), (whole, "whole images")):
+        if len(corners) >= _MANY and 2 * number > len(corners):
+            findings.remark(f"{number} of {counted(len(corners), 'box', 'boxes')} of {path} are {what}")
+
+
+_MANY = 6
+"""Boxes of a file from which on it is worth a word what most of them are."""
 
 
 def _without_twins(image: WrittenImage, findings: Findings) -> WrittenImage:
