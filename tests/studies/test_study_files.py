@@ -86,3 +86,9 @@ def test_spoilt_study_files_of_a_minute_are_read_or_refused_in_words(tmp_path: P
     while time.monotonic() < end:
         _several(tmp_path, range(seed, seed + 20))
         seed += 20
+
+
+def test_an_unknown_key_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("control: digits\narms:\n  x: {optim.lr: 0.2}\nseeds: 3\n")
+    with pytest.raises(UserError, match=r"control must be a known key(.|\n)*choose one of .*recipe"):
+        load_study(str(tmp_path / "s.yaml"))

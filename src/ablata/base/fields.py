@@ -36,6 +36,10 @@ class OnDisk:
     """Field mark: the text names a file or a folder, a relative one below the working folder."""
 
 
+_TOLD = 8
+"""Keys that a refusal of an unknown one lists."""
+
+
 def marked(field: FieldInfo, mark: type) -> bool:
     """Tell whether a field bears a mark: on the whole of its type, or on one of a union, `Annotated[int, mark] | None`.
 
@@ -243,12 +247,17 @@ def _fitting(path: str, field: FieldInfo) -> str:
 
 
 def _known(kind: type[BaseModel], field: FieldInfo | None, location: Sequence[Any]) -> str | None:
-    """Propose the key that looks like an unknown one, where the class that refused it is certain."""
+    """Propose the key that looks like an unknown one, or say which there are, where the refusing class is certain."""
     here = {kind_of(kind): kind} if len(location) == 1 else parts(field.annotation) if field else {}
     chosen = here.get(str(location[-2])) if len(location) > 1 else kind
     chosen = chosen or (next(iter(here.values())) if len(here) == 1 else None)
-    close = nearest(str(location[-1]), chosen.model_fields) if chosen else None
-    return f"did you mean {close}?" if close else None
+    if chosen is None:
+        return None
+    keys = list(chosen.model_fields)
+    if close := nearest(str(location[-1]), keys):
+        return f"did you mean {close}?"
+    more = f" and {len(keys) - _TOLD} more" if len(keys) > _TOLD else ""
+    return f"choose one of {', '.join(keys[:_TOLD])}{more}"
 
 
 def _shown(value: Any) -> str:
