@@ -21,6 +21,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
+from ablata.records import Ledger
+from ablata.records.removal import rename_study
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 SHOTS = os.environ.get("ABLATA_SHOTS")
 """Folder for pictures of the pages; unset: none are taken."""
@@ -276,3 +279,21 @@ def test_nothing_was_wrong_in_the_console_and_nothing_left_the_machine(browser: 
     asked = [one["params"]["request"]["url"] for one in asked if one["method"] == "Network.requestWillBeSent"]
     hosts = {urlsplit(one).hostname for one in asked if urlsplit(one).scheme not in ("data", "chrome", "about")}
     assert hosts == {"127.0.0.1"}
+
+
+def test_an_open_page_says_that_the_ledger_is_away_goes_on_when_it_is_back_and_says_that_its_study_is_gone(
+    browser: webdriver.Chrome, board: str
+) -> None:
+    def state() -> str:
+        return str(browser.execute_script("return document.getElementById('live-state').innerText"))
+
+    browser.get(f"{board}/studies/watched")
+    until(lambda: state() == "live")
+    ledger = Path(browser.find_element(By.CSS_SELECTOR, "footer code").text) / "ledger.sqlite3"
+    ledger.rename(ledger.with_name("away"))
+    until(lambda: state() == "the ledger cannot be read now")
+    ledger.with_name("away").rename(ledger)
+    until(lambda: state() == "live")
+    with Ledger(home=ledger.parent) as lab:
+        rename_study(lab, "watched", "elsewhere")
+    until(lambda: state() == "this is no longer in the lab")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import types
 from dataclasses import fields
+from functools import cache
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 
@@ -29,8 +30,12 @@ class Jsonable:
             ValueError: a value breaks a rule of the class.
             TypeError: a key is unknown, or one without a default is missing.
         """
-        hints = get_type_hints(cls)
+        hints = _hints(cls)  # type: ignore[arg-type]  # mypy takes no class for hashable
         return cls(**{key: _decoded(hints[key], value) if key in hints else value for key, value in data.items()})
+
+
+_hints = cache(get_type_hints)
+"""Types of a class's fields: read from its annotations once."""
 
 
 def _encoded(value: Any) -> Any:
@@ -49,6 +54,9 @@ def _decoded(kind: Any, value: Any) -> Any:
         (inner,) = (argument for argument in arguments if argument is not type(None))
         return None if value is None else _decoded(inner, value)
     if origin is tuple:
+        # Tables of scores and of bounds are long, and their entries need no look at each one's kind.
+        if arguments[-1] is Ellipsis and arguments[0] in (float, int, str, bool):
+            return tuple(map(float, value)) if arguments[0] is float else tuple(value)
         inners = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         return tuple(_decoded(inner, item) for inner, item in zip(inners, value, strict=True))
     if issubclass(kind, Jsonable):
