@@ -13,7 +13,7 @@ from ablata.base.metric import Metric
 from ablata.engine.recipe import Recipe
 from ablata.recipes.index import load_recipe
 from ablata.records import Ledger
-from ablata.records.questions.judged import COSTS, judged_values, recorded_names
+from ablata.records.questions.judged import COSTS, comparable_in_time, judged_values, recorded_names
 from ablata.reports.collect import study_view
 from ablata.reports.words import answer, rule_words
 from ablata.studies.assess import assess
@@ -174,6 +174,17 @@ def test_times_of_two_launches_are_never_compared(ledger: Ledger, recorded: Call
     assert view.treatments[0].seeds[0].difference is None
     assert any("1 of 5 seeds (0) are left out" in note and "--first-seed 5" in note for note in view.time_notes)
     assert not view.incomparable
+
+
+def test_the_time_of_a_run_that_went_on_after_an_interruption_is_not_compared(
+    ledger: Ledger, recorded: Callable[..., Study]
+) -> None:
+    study = recorded(metric="seconds", arms=ARMS, seeds=3, futility=False)
+    end(ledger, study, {"control": [2.0, 2.1, 1.9], "wide": [2.9, 3.1, 3.0]})
+    run = ledger.studies.cells(study.name)[0].run
+    assert comparable_in_time([run], study.judged.key)
+    assert not comparable_in_time([replace(run, attempt=2)], study.judged.key)
+    assert comparable_in_time([replace(run, attempt=2)], "val/plain/top1")
 
 
 def test_a_study_whose_runs_cannot_be_compared_in_time_says_so_instead_of_a_verdict(

@@ -48,12 +48,12 @@ def time_notes(
         return own
     whose = "The times of the runs" if not timed else f"The times of {listing(left)}"
     why = (
-        "these runs were trained in another launch, or resumed in a second one, where the machine may have been busier"
+        "these runs were trained in another launch, or went on after an interruption"
         if timed
-        else "each was resumed in a second launch, or its launch was not recorded"
+        else "each went on after an interruption, or its launch was not recorded"
     )
     if forked:
-        why = "these runs were trained from other steps on, in another launch, or resumed in a second one"
+        why = "these runs were trained from other steps on, in another launch, or went on after an interruption"
     return (*own, f"{whose} cannot be compared{' with the others' if timed else ''}: {why}.")
 
 
@@ -69,6 +69,6 @@ def apart_notes(apart: Sequence[int], seeds: int, following: int) -> tuple[str, 
         return ()
     return (
         f"{len(apart)} of {seeds} seeds ({listing(map(str, apart))}) are left out of the verdicts: control and arms "
-        "were not trained in one launch there. Seeds that are new to the lab are trained in one: "
+        "were not trained in one launch there, or not at one go. Seeds that are new to the lab are trained in one: "
         f"--first-seed {following}.",
     )

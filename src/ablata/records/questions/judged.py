@@ -61,9 +61,10 @@ TIMES = tuple(cost.recorded for cost in COSTS.values() if cost.is_time)
 
 
 def load_of(run: RunRow) -> Load | None:
-    """Return under which load a run was trained; None: not recorded, or in more than one launch."""
+    """Return under which load a run was trained; None: not recorded, or in more than one launch or attempt."""
     cost = run.cost or {}
-    if run.launch in (None, SEVERAL):
+    # A run that was ended and went on began twice: its files were read, its caches filled, its first steps warmed up.
+    if run.launch in (None, SEVERAL) or run.attempt > 1:
         return None
     return str(run.launch), cost.get("workers"), cost.get("threads"), cost.get("first_step"), cost.get("together")
 
