@@ -13,7 +13,7 @@ from ablata.board.pages.data import named_images
 from ablata.board.pages.runs import _setting
 from ablata.board.rendering import Board
 
-from .conftest import HOSTILE, KEY
+from .conftest import HOSTILE, KEY, LOCAL, fill
 
 PATHS = ("/studies", "/studies/done", "/studies/going-on", "/loops", "/runs", "/data", "/notes", "/machine", "/start")
 
@@ -221,3 +221,18 @@ def test_a_waiting_run_of_an_open_study_is_cancelled_with_the_study(shown: TestC
     page = shown.get(f"/runs/{run}").text
     assert "ablata study cancel going-on" in page
     assert f"/do/run/{run}/cancel" not in page
+
+
+def test_a_run_whose_worker_is_gone_is_not_counted_as_running(tmp_path: Path) -> None:
+    from ablata.board.server import board_app
+    from ablata.records import Ledger
+    from ablata.records.processes import worker_name
+
+    with Ledger(home=tmp_path / "lab") as ledger:
+        fill(ledger)
+        (run,) = ledger.runs.find(state="waiting")
+        ledger.leases.claim_run(run.id, worker_name(2**22 + 1), 60)
+        with TestClient(board_app(ledger), base_url=LOCAL) as client:
+            page = client.get("/machine").text
+    assert "0 running, 0 waiting, 1 interrupted" in page
+    assert "this process is gone" in page

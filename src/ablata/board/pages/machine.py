@@ -34,6 +34,8 @@ def machine(request: Request) -> HTMLResponse:
     under_way = board.lab.under_way()
     running = [row for row in under_way if row.state == "running"]
     waiting = [row for row in under_way if row.state == "waiting"]
+    trained = sum(row.is_trained for row in running)
+    left = f", {len(running) - trained} interrupted" if len(running) > trained else ""
     sections: list[Section] = [
         _running(running),
         _waiting(waiting),
@@ -44,7 +46,7 @@ def machine(request: Request) -> HTMLResponse:
     header = Header(
         kind="Machine",
         name=worker_name(0).partition("/")[0],
-        title=f"{len(running)} running, {len(waiting)} waiting",
+        title=f"{trained} running, {len(waiting)} waiting{left}",
         facts=_facts(board.lab.home),
     )
     return page(request, header, sections)
@@ -129,7 +131,7 @@ def _running(rows: list[RunRow]) -> TableSection:
 
 def _silence(row: RunRow) -> str:
     if row.owner and process_is_gone(row.owner):
-        return "this process is gone; the run is taken up again once its lease ends"
+        return "this process is gone; the command that needs the run, or a worker, takes it up again"
     return f"last heard of {ago(row.heartbeat)}" if row.heartbeat else ""
 
 
