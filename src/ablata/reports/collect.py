@@ -447,8 +447,7 @@ def _rounds(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]])
 
 
 def _without_items(ledger: Ledger, study: _Study) -> Iterator[str]:
-    """Say why the noise of a study that was to read it from single images is that of its scores, and which files of
-    items could not be read."""
+    """Say why the noise is that of the scores, not of single images as asked, and which files could not be read."""
     if study.without_items:
         yield f"Its noise was to be read from single images and is that of the scores: {study.without_items}."
     if unread := ledger.events.find(study=study.row.name, kind="items"):

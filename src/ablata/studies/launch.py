@@ -101,10 +101,8 @@ class StudyRunner:
         self.columns: list[ArmRow] = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
         self.rule = rule_of(self.study.spec)
         self.assessment = Assessment(0, (), None)
-        self._here, self._pool = (
-            here,
-            here or jobs or Pool(ledger, name, workers, trust_code=trust_code, together=together),
-        )
+        self._here = here
+        self._pool = here or jobs or Pool(ledger, name, workers, trust_code=trust_code, together=together)
         self._rows_at_once = 1 if together is None else together.most
         self._code = {arm.name: arm_code(ledger, name, arm, trust=trust_code, say=say) for arm in self.columns}
         self._identities: dict[str, list[NewRun]] = {}
