@@ -6,6 +6,7 @@ several processes train together: the first one claims the run and writes, the o
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -245,11 +246,14 @@ class _Training:
         is_main_thread = threading.current_thread() is threading.main_thread()
         listening = stop.listening() if is_main_thread else nullcontext()
         try:
-            with writer, listening, progress:
+            with listening, writer, progress:
                 writer.place(expand(placed(recipe)))
                 cache, listener = cache_folder(self._ledger), Reporters(progress, stop)
                 outcome = execute(writer, recipe, cache, listener, self._group, trust_code=self._trust)
         except StoppedError as error:
+            if is_main_thread and not self._group.is_single:
+                # torchrun ends the processes that are left; this one ends by itself, once it has said why.
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
             raise StoppedError(
                 error.must, found=f"run {run.id}, saved", do=f"go on with: ablata train --resume {run.id}"
             ) from None
