@@ -66,6 +66,14 @@ def test_a_change_that_helps_is_kept_and_the_next_is_judged_against_fresh_runs_o
     assert not fresh & tried_with, "its lucky runs are not what it is measured by"
 
 
+def test_a_loop_of_what_takes_no_seed_says_that_its_runs_are_repeats(loop: Callable[..., ablata.Loop]) -> None:
+    def repeated(gain: float = 0.0) -> dict[str, float]:
+        return {"acc": 90 + gain + random.random()}
+
+    with pytest.warns(UserWarning, match="it takes no seed: its runs are unseeded repeats"):
+        loop(repeated)
+
+
 def test_equal_proposals_are_answered_from_the_ledger(loop: Callable[..., ablata.Loop]) -> None:
     loop().try_({"gain": 2.0}, "more")
     loop().try_({"gain": -2.0}, "worse")

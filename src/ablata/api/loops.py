@@ -114,6 +114,8 @@ class Loop:
             if made is None:
                 opened.loops.get(name)
             else:
+                if isinstance(made, Outside) and not made.is_seeded:
+                    self._note("it takes no seed: its runs are unseeded repeats, which differ by chance alone")
                 seconds = budget if budget is None or isinstance(budget, int | float) else parse_duration(budget, "8h")
                 plan = plan_loop(
                     name, made, score=score, lower=lower, margin=margin, mode=mode, smaller=prefer_smaller,
