@@ -29,6 +29,8 @@ from ablata.records.rows import RunRow
 from ablata.studies.launch import create
 from ablata.studies.study import Study
 
+REFUSED = 2
+"""Exit status of a command that was refused."""
 KILLS = int(os.environ.get("CHAOS_KILLS", "30")) // 3
 """Of one study."""
 PATIENCE_SECONDS = 3600
@@ -166,11 +168,13 @@ class Chaos:
         chosen = open_runs[0].id
         trainer = self.start("train", "--resume", chosen)
 
-        def at_work() -> RunRow | None:
+        def at_work() -> RunRow | str | None:
             mine = [run for run in self.trained() if run.owner == worker_name(trainer.pid)]
-            return mine[0] if mine else None
+            # A worker that was claiming when its launcher died has it, and lets go of it after a step.
+            return mine[0] if mine else "refused" if trainer.poll() == REFUSED else None
 
-        struck = self.strike(self.until(at_work, trainer), trainer.kill)
+        found = self.until(at_work, trainer)
+        struck = isinstance(found, RunRow) and self.strike(found, trainer.kill)
         trainer.kill()
         trainer.wait()
         return struck

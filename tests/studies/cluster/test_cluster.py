@@ -85,6 +85,13 @@ def test_jobs_that_fail_before_a_worker_takes_a_run_end_the_study_in_words(ledge
         pool.keep({"one"}, 5)
 
 
+def test_jobs_that_are_lost_and_whose_runs_are_taken_up_again_do_not_end_the_study(ledger: Ledger) -> None:
+    pool, told = pool_of(ledger)
+    for turn in range(8):
+        pool.keep({f"worker{turn}"}, 5)
+        told.jobs = dict.fromkeys(told.jobs, "failed")
+
+
 def test_a_worker_of_this_machine_that_is_gone_is_named_and_others_are_not(ledger: Ledger) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()

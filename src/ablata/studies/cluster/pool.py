@@ -40,7 +40,8 @@ class JobPool:
     ) -> None:
         self.log = ledger.home / "logs" / f"{study}.{executor.name}"
         self.count = count
-        self._executor, self._failures, self._useful = executor, 0, 0
+        self._executor, self._failures = executor, 0
+        self._useful: set[str] = set()
         self._jobs: list[str] = []
         self._began: dict[str, float] = {}
         self._asked = 0.0
@@ -79,8 +80,9 @@ class JobPool:
         """
         states = {job: self._executor.poll(job) for job in self._jobs}
         failed = sum(self._failed(job, state) for job, state in states.items())
-        self._failures = 0 if len(owners) > self._useful else self._failures + failed
-        self._useful = max(self._useful, len(owners))
+        # A job that took over a lost one's run was of use too, though no more workers hold runs than before.
+        self._failures = 0 if owners - self._useful else self._failures + failed
+        self._useful |= owners
         self._jobs = [job for job, state in states.items() if state in ("waiting", "running")]
         if self._failures >= _MOST_FAILURES:
             raise RunError(
