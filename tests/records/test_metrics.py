@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ablata.records import Claim, Ledger, NewArm, NewRun
+from ablata.records.database import persist
 
 Build = Callable[..., NewRun]
 
@@ -73,3 +76,19 @@ def test_the_curves_of_a_study_are_those_of_its_runs(ledger: Ledger, new_run: Bu
         ledger.metrics.log(taken.run.id, taken.attempt, [(0, "loss", float(taken.run.number))])
     curves = ledger.metrics.of_study("study", ["loss"])
     assert [(curve.run, curve.values) for curve in curves] == [(run.id, (float(run.number),)) for run in runs]
+
+
+@pytest.mark.postgres
+def test_points_that_were_written_are_there_after_a_kill_of_the_database(
+    mortal_postgres: Any, new_run: Build, home: Path
+) -> None:
+    with Ledger(f"{mortal_postgres.address}/postgres", home=home) as ledger:
+        ledger.runs.enqueue(new_run())
+        taken = ledger.leases.claim("worker", 60)
+        assert taken is not None
+        for step in range(50):
+            ledger.metrics.log(taken.run.id, 1, [(step, "loss", 0.5)])
+        mortal_postgres.kill()
+        mortal_postgres.start()
+        (curve,) = persist(lambda: ledger.metrics.of_runs([taken.run.id]), patience=60)
+        assert curve.steps == tuple(range(50))

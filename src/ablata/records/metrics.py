@@ -38,10 +38,6 @@ class Metrics:
         # A dictionary, because one statement may not write the same point twice.
         batch = {(name, int(step)): float(value) for step, name, value in points}
         with self._database.write() as connection:
-            if not self._database.is_sqlite:
-                # As in SQLite's log, a power cut may lose the last batches whole: waiting for the disk halves the rate.
-                # Before a checkpoint it is waited for; see `RunWriter.make_durable`.
-                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             write_points(connection, hold(connection, run_id, attempt), attempt, batch)
 
     def truncate(self, run_id: str, attempt: int, step: int) -> None:

@@ -112,7 +112,7 @@ class RunWriter:
             RecordError: the disk does not take it.
         """
         if not self._ledger.database.is_sqlite:
-            # A commit that waits for the server's disk, and with it for all that did not wait before it.
+            # Each commit has waited for the server's disk; what is asked is whether the run is still this attempt's.
             return self._write(lambda: self._ledger.leases.heartbeat(self._id, self._attempt, self.claim.lease_seconds))
         try:
             self._ledger.database.make_durable()
