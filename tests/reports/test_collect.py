@@ -207,7 +207,7 @@ def test_times_are_compared_within_one_launch_and_the_others_are_named(ledger: L
     view = study_view(ledger, "parts")
     assert (arm(view, "control").cost.seconds, arm(view, "control").cost.memory) == (10.0, 2e9)
     assert arm(view, "bigger").cost.ratios(arm(view, "control").cost).seconds is None
-    (note,) = view.time_notes
+    (note,) = view.caveats
     assert note.startswith(
         "The times of bigger, same cannot be compared with the others: these runs were trained in an"
     )
@@ -216,7 +216,7 @@ def test_times_are_compared_within_one_launch_and_the_others_are_named(ledger: L
     finish(ledger, "control", 2, 90.0)
     view = study_view(ledger, "parts")
     assert arm(view, "bigger").cost.ratios(arm(view, "control").cost).seconds == pytest.approx(1.5)
-    assert view.time_notes == ()
+    assert view.caveats == ()
 
 
 @pytest.mark.parametrize("launch", [None, SEVERAL])
@@ -224,7 +224,7 @@ def test_times_of_unknown_or_several_launches_are_compared_with_none(ledger: Led
     runs = [finish(ledger, name, 0, 90.0, launch=launch) for name in ("control", "bigger")]
     view = study_view(ledger, "parts")
     assert [one.cost.seconds for one in view.arms] == [None] * 4
-    assert view.time_notes[0].startswith("The times of the runs cannot be compared: ")
+    assert view.caveats[0].startswith("The times of the runs cannot be compared: ")
     compared = compare_view(ledger, *runs)
     pairs = {pair.name: pair for pair in compared.scores}
     assert (pairs["seconds"].first, pairs["seconds"].difference) == (10.0, None)
@@ -360,7 +360,7 @@ def test_the_newest_look_counts_and_open_arms_stay_open(ledger: Ledger) -> None:
 def test_an_arm_of_other_data_than_the_controls_is_named(ledger: Ledger) -> None:
     for name, data in (("control", "d1"), ("same", "d1"), ("bigger", "d2")):
         finish(ledger, name, 0, 90.0, data=data)
-    (note,) = study_view(ledger, "parts").time_notes
+    (note,) = study_view(ledger, "parts").caveats
     assert note.startswith("The data of bigger differ from those of control: ")
 
 

@@ -170,7 +170,7 @@ def test_items_that_do_not_fit_together_are_told_on_the_page(
     assert isinstance(told, TermsSection)
     assert told.sentences[0].endswith("it lacks '0'.")
     ledger.events.add("warning", "items", "its items are not used: named twice", run_id=run.id)
-    assert f"Run {run.id}: its items are not used: named twice." in study_view(ledger, study.name).time_notes
+    assert f"Run {run.id}: its items are not used: named twice." in study_view(ledger, study.name).caveats
 
 
 def test_a_rule_that_groups_no_images_is_told(ledger: Ledger, asked: Callable, end_run: Callable) -> None:

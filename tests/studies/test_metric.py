@@ -172,7 +172,7 @@ def test_times_of_two_launches_are_never_compared(ledger: Ledger, recorded: Call
     ledger.studies.finish(study.name)
     view = study_view(ledger, study.name)
     assert view.treatments[0].seeds[0].difference is None
-    assert any("1 of 5 seeds (0) are left out" in note and "--first-seed 5" in note for note in view.time_notes)
+    assert any("1 of 5 seeds (0) are left out" in note and "--first-seed 5" in note for note in view.caveats)
     assert not view.incomparable
 
 

@@ -327,7 +327,8 @@ def run_study(
     refuse_while_importing()
     refuse_on_cluster(cluster, together, pack)
     share = None if pack is None else int(pack * 10**9)
-    Workers.for_this_machine(None, 1, gpu_memory=share)  # refuses before anything is recorded
+    if share is not None:
+        Workers.for_this_machine(None, 1, gpu_memory=share)  # refuses before anything is recorded
     console = progress_console(progress) if isinstance(progress, bool | None) else progress
     if workers == "auto" and isinstance(study, Study):
         refuse_untimed([arm.recipe.get("task") for arm in study.new_arms()])

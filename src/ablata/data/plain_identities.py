@@ -64,9 +64,7 @@ class PlainIdentities(PlainSource, ReidSettings):
         images = [resize(in_color(pixels), (self.height, self.width), "pil", "bilinear") for pixels, _ in items]
         identities, cameras = ([values[place] for values in said] for place in (0, 1))
         names = sorted(set(identities), key=_order)
-        numbers = {value: number for number, value in enumerate(sorted(set(cameras), key=_order))}
-        seen = np.array([numbers[camera] for camera in cameras], np.int64)
-        labels = np.array([names.index(identity) for identity in identities], np.int64)
+        seen, labels = _numbers(cameras, sorted(set(cameras), key=_order)), _numbers(identities, names)
         pixels = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
         return IdentitySource(
             ImageArrays(pixels, labels), seen, _queries(said, labels, seen, f"{self.kind}, {name}"), tuple(names)
@@ -116,6 +114,12 @@ def _queries(said: Sequence[tuple[str, ...]], labels: np.ndarray, cameras: np.nd
     several[labels[cameras != first[labels]]] = True
     queries: np.ndarray = (cameras == first[labels]) & several[labels]
     return queries
+
+
+def _numbers(values: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """Return the place of each value among the names, int64 [n]."""
+    places = {name: place for place, name in enumerate(names)}
+    return np.array([places[value] for value in values], np.int64)
 
 
 def _order(value: str) -> tuple[bool, int, str]:

@@ -196,7 +196,7 @@ def study_view(
         fingerprints=fingerprints(placed),
         code_notes=code_notes(placed),
         impossible=_impossible(study),
-        time_notes=(
+        caveats=(
             *(time_notes(order, placed, study.load, forked="fork" in study.row.spec) if factorial is None else ()),
             *data_notes(placed, study.control),
             *apart_notes(study.apart, study.rule.seeds, study.seeds.stop),

@@ -56,7 +56,7 @@ def study_markdown(view: StudyView) -> str:
         blocks.append(_table(HEADS, round_rows(view), right=(2, 3, 4)))
     if len(view.environments) > 1:
         blocks.append(f"**Warning:** the runs were made on {len(view.environments)} kinds of machines or versions.")
-    blocks += [f"**Warning:** {escape(note)}" for note in (*view.impossible, *view.time_notes, *view.code_notes)]
+    blocks += [f"**Warning:** {escape(note)}" for note in (*view.impossible, *view.caveats, *view.code_notes)]
     metric = view.metric
     scored = "".join(
         (f", {metric.protocol}" if metric.protocol else "", f", on {metric.split}" if metric.split else "")

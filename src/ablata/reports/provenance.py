@@ -34,8 +34,11 @@ def fingerprints(placed: Sequence[tuple[str, RunRow]]) -> tuple[tuple[str, str],
 
 def data_notes(placed: Sequence[tuple[str, RunRow]], control: str) -> tuple[str, ...]:
     """Return a sentence on the arms whose data are not the control's: their scores may be of other items."""
-    data = {arm: {run.data for name, run in placed if name == arm and run.state in ENDED} for arm, _ in placed}
-    others = [arm for arm, known in data.items() if data.get(control) and not known <= data[control]]
+    data: dict[str, set[str]] = {}
+    for arm, run in placed:
+        if run.state in ENDED:
+            data.setdefault(arm, set()).add(run.data)
+    others = [arm for arm, known in data.items() if control in data and not known <= data[control]]
     if not others:
         return ()
     return (

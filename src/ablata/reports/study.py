@@ -179,7 +179,7 @@ def _verdict_caption(view: StudyView, *, has_costs: bool) -> str:
         caption += f"{view.metric.name}: {mean}."
     if has_costs:
         caption += " Time, memory and FLOPs: the control's own, then each arm relative to it; times are of one launch."
-    return caption + "".join(f" {note}" for note in (*reading_words(view), *view.time_notes))
+    return caption + "".join(f" {note}" for note in (*reading_words(view), *view.caveats))
 
 
 def _judged(view: StudyView) -> str:
@@ -232,7 +232,7 @@ def cost_bars(view: StudyView) -> GridSection | None:
     if not (panels or same):
         return None
     line = ("The line marks the control's cost.",) if panels else ()
-    caption = " ".join((*line, *same, *view.time_notes, "FLOPs: multiply-adds, each counted once."))
+    caption = " ".join((*line, *same, *view.caveats, "FLOPs: multiply-adds, each counted once."))
     groups = (("", tuple(panels)),) if panels else ()
     return GridSection(title="Cost", ident="cost", groups=groups, caption=caption, class_="fine")
 

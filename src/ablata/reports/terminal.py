@@ -309,7 +309,7 @@ def _verdict(arm: ArmView, mode: str, plain: bool) -> Text:
 
 
 def _warnings(view: StudyView) -> tuple[str, ...]:
-    notes = (*(f"{arm.name}: {note}." for arm in view.arms for note in arm.notes), *view.time_notes, *view.code_notes)
+    notes = (*(f"{arm.name}: {note}." for arm in view.arms for note in arm.notes), *view.caveats, *view.code_notes)
     notes = (*view.impossible, *notes)
     classes = len(view.environments)
     notes = (*warned_words(view), *reading_words(view), *notes)

@@ -360,7 +360,7 @@ class StudyView:
         fingerprints: name and value of what identifies code and data.
         code_notes: sentences on runs that differ in code where they should not; each is a warning.
         impossible: sentences on scores that cannot be what they seem; each is a warning.
-        time_notes: sentences on times that cannot be compared.
+        caveats: sentences on times, data and items that cannot be compared or read, and on seeds that are not judged.
         commands: what to type to repeat the study.
         runs: the runs behind it.
         rounds: the rounds of the arms whose runs were taught by other runs.
@@ -394,7 +394,7 @@ class StudyView:
     fingerprints: tuple[tuple[str, str], ...] = ()
     code_notes: tuple[str, ...] = ()
     impossible: tuple[str, ...] = ()
-    time_notes: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     runs: tuple[RunView, ...] = ()
     rounds: tuple[RoundView, ...] = ()

@@ -88,7 +88,9 @@ def test_jobs_that_fail_before_a_worker_takes_a_run_end_the_study_in_words(ledge
 def test_jobs_that_are_lost_and_whose_runs_are_taken_up_again_do_not_end_the_study(ledger: Ledger) -> None:
     pool, told = pool_of(ledger)
     for turn in range(8):
+        before = len(told.jobs)
         pool.keep({f"worker{turn}"}, 5)
+        assert len(told.jobs) > before, "others are submitted in their place"
         told.jobs = dict.fromkeys(told.jobs, "failed")
 
 

@@ -159,10 +159,11 @@ def check_clusters(rule: str) -> re.Pattern[str] | None:
 
 def _difference(before: Sequence[str], after: Sequence[str]) -> str:
     """Say by which item two lists differ first."""
-    gone, new = [name for name in before if name not in set(after)], [name for name in after if name not in set(before)]
-    if gone or new:
-        return f"it lacks {gone[0]!r}" if gone else f"it has {new[0]!r} too"
-    return "they come in another order"
+    here, there = set(before), set(after)
+    if here == there:
+        return "they come in another order"
+    gone = next((name for name in before if name not in there), None)
+    return f"it lacks {gone!r}" if gone is not None else f"it has {next(n for n in after if n not in here)!r} too"
 
 
 def _mean_is(values: NDArray[np.float64], score: float) -> bool:
