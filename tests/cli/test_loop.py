@@ -56,7 +56,7 @@ def commit(tmp_path: Path) -> Callable[..., str]:
 
 
 def test_commits_are_kept_and_discarded_and_equal_ones_are_answered_without_a_run(
-    commit: Callable[..., str], home: Path, ablata: Callable[..., Any]
+    commit: Callable[..., str], home: Path, ablata: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = ablata(*START)
     assert (begun.status, "loop tune is ready" in begun.out) == (0, True), begun.err
@@ -73,6 +73,11 @@ def test_commits_are_kept_and_discarded_and_equal_ones_are_answered_without_a_ru
     commit("WIDTH = 5", "WIDTH = 2")
     back = ablata("loop", "try", "as it was", "--ref", "HEAD")
     assert (back.status, "it equals the start" in back.out) == (1, True)
+    with monkeypatch.context() as moved:
+        moved.chdir(home.parent.parent)
+        elsewhere = ablata("loop", "try", "in another repository", "--ref", "HEAD")
+    assert (elsewhere.status, "tune, of other folders than" in elsewhere.err) == (2, True)
+    assert "--loop tune" in elsewhere.err
     assert ablata("runs", "list").out == runs, "nothing was run for any of them"
     commit("WIDTH = 2", "WIDTH = 1")
     worse = ablata("loop", "try", "narrower", "--ref", "HEAD")

@@ -13,7 +13,7 @@ from ablata.api.comparing import with_first_score
 from ablata.api.opening import LedgerAddress, open_ledger, warn
 from ablata.api.progress import progress_console
 from ablata.api.rows import ResultRows
-from ablata.base.errors import SettingsError
+from ablata.base.errors import SettingsError, listing
 from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.base.overrides import Overrides
 from ablata.base.quantities import counted, duration, parse_duration
@@ -332,18 +332,28 @@ def _row(one: ProposalView) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def newest_loop(ledger: Ledger | None = None) -> str:
-    """Return the name of the loop that was started last.
+def loop_here(ledger: Ledger | None = None) -> str:
+    """Return the name of the loop that a command in the working folder means where it names none.
+
+    That is the newest whose program lies in this folder or in one above it, or that has no folder, as a recipe's.
 
     Raises:
         SettingsError: there is none.
     """
     with open_ledger(ledger, create=False) as opened:
         loops = opened.loops.all()
+        for loop in loops:
+            folder = opened.loops.proposals(loop.name)[0].recipe.get("folder")
+            if folder is None or Path.cwd().is_relative_to(Path(folder).resolve()):
+                return loop.name
     if not loops:
         raise SettingsError(
             "A loop must have been started", found="none in this lab",
             do="ablata loop start NAME --command 'python train.py --seed {seed}' --score acc --margin 0.2, "
             "or set ABLATA_HOME to the lab that has it",
         )  # fmt: skip
-    return loops[0].name
+    raise SettingsError(
+        "A loop's commands must be called in the folder of its program, or name it",
+        found=f"{listing(loop.name for loop in loops[:5])}, of other folders than {Path.cwd()}",
+        do=f"--loop {loops[0].name}",
+    )

@@ -36,7 +36,8 @@ NO_ANSWER = 5
 """Exit status of `try` where the judge itself could not answer: interrupted, the baseline failed, no disk."""
 
 Which = Annotated[
-    str | None, typer.Option("--loop", metavar="NAME", help="The loop; by default the one that was started last.")
+    str | None,
+    typer.Option("--loop", metavar="NAME", help="The loop; by default the newest whose program lies in this folder."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -225,9 +226,9 @@ def _expect(loop: Loop) -> Callable[[ProposalRow, LoopCost], None]:
 
 
 def _loop(which: str | None) -> Loop:
-    from ablata.api.loops import Loop, newest_loop
+    from ablata.api.loops import Loop, loop_here
 
-    return Loop(name=which or newest_loop(), progress=err)
+    return Loop(name=which or loop_here(), progress=err)
 
 
 @app.command()
